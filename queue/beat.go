@@ -1,0 +1,185 @@
+package queue
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// Pulse is what a beat found in a partition.
+type Pulse struct {
+	// Missed is whether the node had been silent so long that it counted as dead here, or Redis lost its data: its
+	// waiting requests may have been put aside and must ask for their places again.
+	Missed bool
+	// Claims is whether grants may wait to be claimed.
+	Claims bool
+	// Next is how long until the next lease needs a look; 0 for none. Mine is whether that is this node's own to see to.
+	Next time.Duration
+	Mine bool
+}
+
+// Beat shows that the node is there and looks for what it may have missed, in one round trip and two commands a
+// partition. The counters are added to the fleet's.
+func (s *Store) Beat(ctx context.Context, counters map[string]int64) ([]Pulse, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
+	defer cancel()
+	cmds := make(rueidis.Commands, 0, 1+2*s.keys.partitions+len(counters))
+	cmds = append(cmds, s.client.B().Time().Build())
+	for _, base := range s.keys.bases {
+		cmds = append(cmds,
+			s.client.B().Set().Key(base+keyNode+s.opts.Node).Value("here").Get().Px(nodeTTL).Build(),
+			s.client.B().Zrange().Key(base+keyDue).Min("0").Max("0").Withscores().Build())
+	}
+	for field, n := range counters {
+		cmds = append(cmds, s.client.B().Hincrby().Key(s.keys.bases[0]+keyStats).Field(field).Increment(n).Build())
+	}
+	res := s.client.DoMulti(ctx, cmds...)
+	at, err := res[0].AsIntSlice()
+	if err != nil || len(at) != 2 {
+		return nil, readError("TIME", err)
+	}
+	s.clock.learn(at[0]*1e6 + at[1])
+	pulses := make([]Pulse, s.keys.partitions)
+	for p := range pulses {
+		if pulses[p], err = s.readPulse(res[1+2*p:3+2*p], at[0]*1e6+at[1]); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range res[1+2*s.keys.partitions:] {
+		if err := r.Error(); err != nil {
+			return nil, readError("HINCRBY", err)
+		}
+	}
+	return pulses, nil
+}
+
+func (s *Store) readPulse(res []rueidis.RedisResult, now int64) (Pulse, error) {
+	var p Pulse
+	before, err := res[0].ToString()
+	if rueidis.IsRedisNil(err) {
+		p.Missed = true
+	} else if err != nil {
+		return p, readError("SET", err)
+	}
+	p.Claims = before == "claim"
+	first, err := res[1].AsZScores()
+	if err != nil {
+		return p, readError("ZRANGE", err)
+	}
+	if len(first) > 0 {
+		p.Next = until(max(1, int64(first[0].Score)), now)
+		p.Mine = ownerOfDue(first[0].Member) == s.opts.Node
+	}
+	return p, nil
+}
+
+// ownerOfDue is the node in a member "name\nlockId\nnode".
+func ownerOfDue(member string) string {
+	for i := len(member) - 1; i >= 0; i-- {
+		if member[i] == '\n' {
+			return member[i+1:]
+		}
+	}
+	return ""
+}
+
+// Join adds the node to the fleet, with what it says of itself (JSON).
+func (s *Store) Join(ctx context.Context, about string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
+	defer cancel()
+	err := s.client.Do(ctx, s.client.B().Hset().Key(s.keys.bases[0]+keyFleet).FieldValue().FieldValue(s.opts.Node, about).Build()).Error()
+	if err != nil {
+		return explain("HSET", err)
+	}
+	return nil
+}
+
+// Leave takes the node out of the fleet.
+func (s *Store) Leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
+	defer cancel()
+	cmds := rueidis.Commands{s.client.B().Hdel().Key(s.keys.bases[0] + keyFleet).Field(s.opts.Node).Build()}
+	for _, base := range s.keys.bases {
+		cmds = append(cmds, s.client.B().Del().Key(base+keyNode+s.opts.Node).Build())
+	}
+	for _, r := range s.client.DoMulti(ctx, cmds...) {
+		if err := r.Error(); err != nil {
+			return explain("DEL", err)
+		}
+	}
+	return nil
+}
+
+// Dead are the nodes of the fleet that no longer show themselves. They stay in the fleet until [Store.Forget].
+func (s *Store) Dead(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
+	defer cancel()
+	home := s.keys.bases[0]
+	nodes, err := s.client.Do(ctx, s.client.B().Hkeys().Key(home+keyFleet).Build()).AsStrSlice()
+	if err != nil {
+		return nil, readError("HKEYS", err)
+	}
+	var cmds rueidis.Commands
+	var others []string
+	for _, n := range nodes {
+		if n != s.opts.Node {
+			others = append(others, n)
+			cmds = append(cmds, s.client.B().Exists().Key(home+keyNode+n).Build())
+		}
+	}
+	var dead []string
+	for i, r := range s.client.DoMulti(ctx, cmds...) {
+		there, err := r.AsInt64()
+		if err != nil {
+			return nil, readError("EXISTS", err)
+		}
+		if there == 0 {
+			dead = append(dead, others[i])
+		}
+	}
+	return dead, nil
+}
+
+// Forget takes a dead node out of the fleet, once its waiting requests are buried everywhere.
+func (s *Store) Forget(ctx context.Context, node string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
+	defer cancel()
+	if err := s.client.Do(ctx, s.client.B().Hdel().Key(s.keys.bases[0]+keyFleet).Field(node).Build()).Error(); err != nil {
+		return explain("HDEL", err)
+	}
+	return nil
+}
+
+// Bury puts a dead node's waiting requests for a lock aside, each place kept for its grace, and serves the line.
+func (s *Store) Bury(ctx context.Context, name, node string) (Effects, error) {
+	r, err := s.run(ctx, &s.bury, s.keys.of(name), name, node)
+	return r.Effects, err
+}
+
+// Ring sends a message to this node's own channel.
+func (s *Store) Ring(ctx context.Context, message int64) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
+	defer cancel()
+	err := s.client.Do(ctx, s.client.B().Publish().Channel(s.Channel()).Message("ping "+strconv.FormatInt(message, 10)).Build()).Error()
+	if err != nil {
+		return readError("PUBLISH", err)
+	}
+	return nil
+}
+
+// bounded calls do for 0 to n-1, at most so many at once, and waits for all.
+func bounded(n, atOnce int, do func(int)) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() {
+			do(i)
+			<-slots
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,93 @@
+package queue
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"time"
+)
+
+// Everything about a lock lives in its name's partition. The partition number is the hash tag, so that all keys of
+// a partition lie in one slot of a Redis Cluster and one script can change them together:
+//
+//	dl:{7}:lock:NAME                      hash: lockId -> holder; ends retain after its last lease
+//	dl:{7}:queue:NAME                     sorted set: "client\nrequest" by ticket: the line
+//	dl:{7}:waiters:NAME                   hash: "client\nrequest" -> what it asks for
+//	dl:{7}:parked:NAME\nclient\nrequest   string: a place kept for a client to come back to; ends with its grace
+//	dl:{7}:names                          sorted set, by name: the locks held (listing, counting)
+//	dl:{7}:due                            sorted set: "NAME\nlockId\nnode" by when to look at that lease again
+//	dl:{7}:contended                      set: the locks that somebody waits for
+//	dl:{7}:ticket                         string: the last ticket drawn
+//	dl:{7}:node:ID                        string: that node is there; "claim" if it may have grants; ends when it is silent for nodeTTL
+//	dl:{7}:grants:ID                      set: "NAME\nlockId" granted to that node's waiters, not yet claimed
+//	dl:{0}:fleet                          hash: node -> what it says of itself
+//	dl:{0}:stats                          hash: the cluster's counters
+//	dl:partitions                         string: how many partitions this store was made with
+//
+// and the channels dl:node:ID (a node's doorbell: partition numbers) and dl:{7}:events.
+const (
+	keyLock      = "lock:"
+	keyQueue     = "queue:"
+	keyWaiters   = "waiters:"
+	keyParked    = "parked:"
+	keyNames     = "names"
+	keyDue       = "due"
+	keyContended = "contended"
+	keyTicket    = "ticket"
+	keyNode      = "node:"
+	keyGrants    = "grants:"
+	keyFleet     = "fleet"
+	keyStats     = "stats"
+	keyEvents    = "events"
+)
+
+// The times that the scripts and the nodes agree on.
+const (
+	// Beat is how often a node shows itself.
+	Beat = 1200 * time.Millisecond
+	// nodeTTL is how long a silent node counts as there: three beats less a little, so that one late beat is no death.
+	nodeTTL = 3500 * time.Millisecond
+	// claim is how long a grant to another node waits for that node. A live node beats, and looks, twice in it.
+	claim = 2500 * time.Millisecond
+	// retain is how long a holder's record outlives its lease, so that the expiry can say who lost what.
+	retain = 10 * time.Second
+	// queueTTL is how long an untouched line is kept: more than any wait, so that a fleet that never returns leaves nothing.
+	queueTTL = 25 * time.Hour
+	// batch is the most that one script does at one go.
+	batch = 64
+)
+
+// prelude tells the scripts the names above.
+var prelude = fmt.Sprintf(`local LOCK, QUEUE, WAITERS, PARKED, NAMES, DUE, CONTENDED = %q, %q, %q, %q, %q, %q, %q
+local TICKET, NODE, GRANTS, EVENTS = %q, %q, %q, %q
+local CLAIM, RETAIN, QUEUE_TTL, BATCH = %d, %d, '%d', %d
+`, keyLock, keyQueue, keyWaiters, keyParked, keyNames, keyDue, keyContended, keyTicket, keyNode, keyGrants, keyEvents,
+	claim.Milliseconds(), retain.Milliseconds(), queueTTL.Milliseconds(), batch)
+
+// keyspace names the keys of one store.
+type keyspace struct {
+	prefix     string
+	partitions int
+	bases      []string
+}
+
+func newKeyspace(prefix string, partitions int) keyspace {
+	k := keyspace{prefix: prefix + ":", partitions: partitions}
+	for p := range partitions {
+		k.bases = append(k.bases, k.prefix+"{"+strconv.Itoa(p)+"}:")
+	}
+	return k
+}
+
+// of is the partition of a lock.
+func (k *keyspace) of(name string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return int(h.Sum32() % uint32(k.partitions))
+}
+
+func (k *keyspace) nodeChannel(node string) string { return k.prefix + keyNode + node }
+func (k *keyspace) partitionsKey() string          { return k.prefix + "partitions" }
+
+// memberOf is a request's name in a line: unique for a lock, as no id holds a control character.
+func memberOf(client, request string) string { return client + "\n" + request }

@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+-- bury.lua: a node is gone; its waiting requests leave a lock's line, their places kept aside for the grace.
+--
+-- ARGV  4 name, 5 the node
+-- Answers
+--       buried   how many
+--       alive    the node shows itself again, and nothing was done
+local gone = ARGV[5]
+if redis.call('EXISTS', base .. NODE .. gone) == 1 then return {'alive', int(micros), '0', '0', '0', '0'} end
+local lock, buried = open(ARGV[4]), 0
+local flat = redis.call('HGETALL', lock.waiters)
+for i = 1, #flat, 2 do
+  local _, line = split(flat[i + 1])
+  if cjson.decode(line).node == gone then
+    park(lock.name, line, body(flat[i + 1]), tonumber(redis.call('ZSCORE', lock.queue, flat[i])))
+    leave(lock, flat[i])
+    buried = buried + 1
+  end
+end
+return finish('buried', lock, {int(buried)})

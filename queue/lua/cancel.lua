@@ -1,0 +1,36 @@
+#!lua flags=allow-oom
+-- cancel.lua: leave the line, or give back a grant that nobody took.
+--
+-- ARGV  4 name, 5 member, 6 lockId, 7 "leave", or "park" to keep the place for the grace
+-- Answers, with holders as rows of lockId and value
+--       left       it waited, and waits no more
+--       returned   it had been granted, and the grant was given back
+--       kept       it had been granted, and a repeat of the request has taken that grant
+--       none       nothing of it was there
+local name, member, id, how = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local lock = open(name)
+local h = lock.holders[id]
+if h then
+  if h.state == 'K' then return finish('kept', lock, sample(lock)) end
+  drop(lock, h, 'released')
+  return finish('returned', lock, sample(lock))
+end
+local raw = redis.call('HGET', lock.waiters, member)
+if raw then
+  local _, line = split(raw)
+  local d = cjson.decode(line)
+  if d.lockId ~= id then return finish('none', lock, sample(lock)) end
+  if how == 'park' then
+    park(name, line, body(raw), tonumber(redis.call('ZSCORE', lock.queue, member)))
+  else
+    emit('dequeued', name, d, 0)
+  end
+  leave(lock, member)
+  return finish('left', lock, sample(lock))
+end
+if how == 'leave' then
+  local parked = base .. PARKED .. name .. '\n' .. member
+  local value = redis.call('GET', parked)
+  if value and cjson.decode(string.match(value, '\n([^\n]*)')).lockId == id then redis.call('DEL', parked) end
+end
+return finish('none', lock, sample(lock))

@@ -1,0 +1,216 @@
+package queue
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Acquire takes the lock, or a place in its line where the request waits, in one round trip. A request that came
+// before gets its live grant, or its place, again. Errors: ErrQueueFull, ErrMismatch, *LimitError, ErrUnavailable,
+// ErrUnknown; ErrQueueFull too comes with the holders.
+func (s *Store) Acquire(ctx context.Context, q *Request, maxQueue int) (Acquired, error) {
+	line, err := json.Marshal(s.describe(q))
+	if err != nil {
+		return Acquired{}, fmt.Errorf("describe the request: %w", err)
+	}
+	known := "0"
+	if q.Known {
+		known = "1"
+	}
+	r, err := s.run(ctx, &s.acquire, s.keys.of(q.Name), q.Name, memberOf(q.Client, q.ID), millis(q.Wait),
+		strconv.Itoa(maxQueue), known, strconv.FormatInt(q.Ticket, 10), string(line), string(q.Metadata))
+	if err != nil {
+		return Acquired{}, err
+	}
+	return s.acquired(q, r)
+}
+
+func (s *Store) acquired(q *Request, r reply) (Acquired, error) {
+	a := Acquired{Word: Word(r.word), Effects: r.Effects, name: q.Name, at: r.micros, rows: r.rest}
+	switch r.word {
+	case "granted":
+		if len(r.rest) < 4 {
+			return a, errReply
+		}
+		a.Handed = slices.DeleteFunc(a.Handed, func(h Handed) bool { return h.LockID == r.rest[0] })
+		n := numbers(r.rest[1:4])
+		if n == nil {
+			return a, errReply
+		}
+		s.remember(n[0])
+		if len(r.rest) == 5 {
+			var err error
+			a.Grant, err = readHolder(q.Name, r.rest[0], r.rest[4], r.micros)
+			return a, err
+		}
+		a.Grant = q.grant(Handed{LockID: r.rest[0], Token: n[0], Since: time.UnixMicro(n[1]).UTC(),
+			End: time.UnixMilli(n[2]).UTC(), TTL: until(n[2], r.micros)})
+		return a, nil
+	case "queued":
+		n := numbers(r.rest[:2])
+		if n == nil {
+			return a, errReply
+		}
+		s.remember(n[1])
+		a.Position, a.Ticket, a.rows = int(n[0]), n[1], r.rest[2:]
+		return a, nil
+	case "held":
+		return a, nil
+	case "full":
+		return a, ErrQueueFull
+	case "limit":
+		n := numbers(r.rest)
+		if len(n) != 1 {
+			return a, errReply
+		}
+		return a, &LimitError{Limit: int(n[0])}
+	case "mismatch":
+		return a, ErrMismatch
+	}
+	return a, errReply
+}
+
+// Grant is what the request holds once it was handed the lock.
+func (q *Request) Grant(h Handed) Grant { return q.grant(h) }
+
+func (q *Request) grant(h Handed) Grant {
+	return Grant{Name: q.Name, LockID: h.LockID, RenewalToken: q.RenewalToken, Client: q.Client, Owner: q.Owner,
+		Request: q.ID, Mode: q.Mode, Limit: q.Limit, Token: h.Token, Since: h.Since, End: h.End, TTL: h.TTL,
+		AutoRenew: q.AutoRenew, Metadata: q.Metadata}
+}
+
+func (s *Store) describe(q *Request) descriptor {
+	return descriptor{LockID: q.LockID, RenewalToken: q.RenewalToken, Client: q.Client, Owner: q.Owner,
+		Explicit: q.Explicit, Request: q.ID, Node: s.opts.Node, Lease: q.Lease.Milliseconds(), AutoRenew: q.AutoRenew,
+		RenewEvery: q.RenewEvery.Milliseconds(), MaxHold: q.MaxHold.Milliseconds(), Grace: q.Grace.Milliseconds(),
+		Mode: q.Mode, Limit: q.Limit, Print: q.print()}
+}
+
+// print is the same for two requests whose bodies are, the wait aside.
+func (q *Request) print() string {
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "%d %t %d %s %d %q %s", q.Lease.Milliseconds(), q.AutoRenew, q.MaxHold.Milliseconds(), q.Mode, q.Limit, q.Owner, q.Metadata)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// Release ends a grant and hands the lock on, in one round trip. It returns since when it was held, and Redis's
+// time now. Errors: ErrLost, ErrNotOwner, ErrUnavailable, ErrUnknown; the effects count even then.
+func (s *Store) Release(ctx context.Context, name, client, lockID string) (heldFor time.Duration, e Effects, err error) {
+	r, err := s.run(ctx, &s.release, s.keys.of(name), name, client, lockID)
+	if err != nil {
+		return 0, e, err
+	}
+	switch r.word {
+	case "released":
+		n := numbers(r.rest)
+		if len(n) != 1 {
+			return 0, r.Effects, errReply
+		}
+		return time.Duration(r.micros-n[0]) * time.Microsecond, r.Effects, nil
+	case "not_owner":
+		return 0, r.Effects, ErrNotOwner
+	}
+	return 0, r.Effects, ErrLost
+}
+
+// Renew gives a live grant a new end; lease 0 means the grant's own lease again. The grant returned has its name,
+// LockID, token and times set. Errors as for Release.
+func (s *Store) Renew(ctx context.Context, name, client, renewalToken string, lease time.Duration) (Grant, Effects, error) {
+	r, err := s.run(ctx, &s.renew, s.keys.of(name), name, client, renewalToken, millis(lease))
+	if err != nil {
+		return Grant{}, Effects{}, err
+	}
+	switch r.word {
+	case "renewed":
+		n := numbers(r.rest[1:])
+		if len(n) != 3 {
+			return Grant{}, r.Effects, errReply
+		}
+		return Grant{Name: name, LockID: r.rest[0], Client: client, Token: n[0], Since: time.UnixMicro(n[1]).UTC(),
+			End: time.UnixMilli(n[2]).UTC(), TTL: until(n[2], r.micros)}, r.Effects, nil
+	case "not_owner":
+		return Grant{}, r.Effects, ErrNotOwner
+	}
+	return Grant{}, r.Effects, ErrLost
+}
+
+// Cancelled is how a cancel came out.
+type Cancelled struct {
+	// Word is "left" (it waited), "returned" (it had been granted, and the grant was given back), "kept" (a repeat
+	// of the request has taken the grant) or "none".
+	Word    string
+	Holders []Grant
+	Effects
+}
+
+// Cancel takes a request out of the line, or gives back the grant that it got meanwhile. With park its place is
+// kept for its grace.
+func (s *Store) Cancel(ctx context.Context, q *Request, park bool) (Cancelled, error) {
+	how := "leave"
+	if park {
+		how = "park"
+	}
+	r, err := s.run(ctx, &s.cancel, s.keys.of(q.Name), q.Name, memberOf(q.Client, q.ID), q.LockID, how)
+	if err != nil {
+		return Cancelled{}, err
+	}
+	holders, err := readHolders(q.Name, r.rest, r.micros)
+	return Cancelled{Word: r.word, Holders: holders, Effects: r.Effects}, err
+}
+
+// Claim takes the grants that other nodes made to waiters of this one in a partition. There may be more where it
+// returns as many as [Batch].
+func (s *Store) Claim(ctx context.Context, partition int) (Effects, error) {
+	r, err := s.run(ctx, &s.claim, partition)
+	return r.Effects, err
+}
+
+// Batch is the most that one call of Claim or Due does.
+const Batch = batch
+
+// DueResult is what Due did.
+type DueResult struct {
+	// Renewed is how many leases were renewed.
+	Renewed int
+	// Mine is whether the next thing due is this node's own to see to; others' it only stands in for.
+	Mine bool
+	Effects
+}
+
+// Due does what a partition's clock asks for: renews, ends leases, hands locks on.
+func (s *Store) Due(ctx context.Context, partition int) (DueResult, error) {
+	r, err := s.run(ctx, &s.due, partition)
+	if err != nil {
+		return DueResult{}, err
+	}
+	if len(r.rest) != 3 {
+		return DueResult{}, errReply
+	}
+	n := numbers([]string{r.rest[0], r.rest[2]})
+	if n == nil {
+		return DueResult{}, errReply
+	}
+	r.Next = until(n[0], r.micros)
+	return DueResult{Renewed: int(n[1]), Mine: r.rest[1] == s.opts.Node, Effects: r.Effects}, nil
+}
+
+// ForceRelease takes a lock from all its holders, whom it returns. Errors: ErrNotLocked, ErrUnavailable, ErrUnknown.
+func (s *Store) ForceRelease(ctx context.Context, name, reason string) ([]Grant, Effects, error) {
+	r, err := s.run(ctx, &s.force, s.keys.of(name), name, reason)
+	if err != nil {
+		return nil, Effects{}, err
+	}
+	if r.word == "free" {
+		return nil, r.Effects, ErrNotLocked
+	}
+	holders, err := readHolders(name, r.rest, r.micros)
+	return holders, r.Effects, err
+}

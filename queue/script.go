@@ -1,0 +1,146 @@
+package queue
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // Redis names scripts by SHA-1
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+//go:embed lua/*.lua
+var sources embed.FS
+
+// script is one Lua file with lib.lua before it, ready to run.
+type script struct {
+	name, text, sha string
+}
+
+// loadScript reads lua/NAME.lua. A first line "#!lua flags=…" stays first; a server that knows no flags gets none.
+func loadScript(name string, opts *Options) script {
+	lib, err := sources.ReadFile("lua/lib.lua")
+	if err != nil {
+		panic(err)
+	}
+	own, err := sources.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err)
+	}
+	shebang, body, _ := strings.Cut(string(own), "\n")
+	text := prelude + string(lib) + body
+	if opts.Patch != nil {
+		text = opts.Patch(name, text)
+	}
+	if !opts.Embedded {
+		text = shebang + "\n" + text
+	}
+	sum := sha1.Sum([]byte(text)) //nolint:gosec // as above
+	return script{name: name, text: text, sha: hex.EncodeToString(sum[:])}
+}
+
+// redisClock is what the node knows of Redis's clock: Redis's microseconds at a moment of the node's monotonic one.
+type redisClock struct {
+	start  time.Time
+	offset atomic.Int64
+}
+
+func (c *redisClock) learn(micros int64) { c.offset.Store(micros - time.Since(c.start).Microseconds()) }
+
+// now is Redis's time in microseconds, as far as the node can tell.
+func (c *redisClock) now() int64 { return c.offset.Load() + time.Since(c.start).Microseconds() }
+
+// run calls a script on a partition and reads the head of its answer. The deadline is the store's, so that a call
+// is never given up halfway because a client went away.
+func (s *Store) run(ctx context.Context, sc *script, partition int, args ...string) (reply, error) {
+	for attempt := 0; ; attempt++ {
+		begin := time.Now()
+		r, err := s.once(ctx, sc, partition, args)
+		if s.opts.Observe != nil {
+			s.opts.Observe(sc.name, time.Since(begin), err)
+		}
+		// Redis found itself later than allowed, though the answer came in time: its clock was stepped, or it is
+		// another instance. Nothing was done, and the answer taught us the new time.
+		if err != nil || r.word != "late" {
+			return r, err
+		}
+		if attempt == 2 {
+			return r, fmt.Errorf("%w: %s was refused as late", ErrUnavailable, sc.name)
+		}
+	}
+}
+
+func (s *Store) once(ctx context.Context, sc *script, partition int, args []string) (reply, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.CommandTimeout)
+	defer cancel()
+	notAfter := s.clock.now()/1000 + s.opts.CommandTimeout.Milliseconds()
+	all := make([]string, 0, 3+len(args))
+	all = append(all, strconv.FormatInt(notAfter, 10), strconv.FormatInt(s.floor.Load(), 10), s.opts.Node)
+	all = append(all, args...)
+	base := s.keys.bases[partition]
+	res := s.client.Do(ctx, s.client.B().Evalsha().Sha1(sc.sha).Numkeys(1).Key(base).Arg(all...).Build())
+	if isNoScript(res.Error()) {
+		res = s.client.Do(ctx, s.client.B().Eval().Script(sc.text).Numkeys(1).Key(base).Arg(all...).Build())
+	}
+	msgs, err := res.ToArray()
+	if err != nil {
+		return reply{}, explain(sc.name, err)
+	}
+	r, err := readReply(msgs, partition)
+	if err != nil {
+		return reply{}, fmt.Errorf("%s: %w", sc.name, err)
+	}
+	s.clock.learn(r.micros)
+	for i := range r.handed {
+		s.remember(r.handed[i].Token)
+	}
+	return r, nil
+}
+
+// remember raises the floor under all tokens to come.
+func (s *Store) remember(token int64) {
+	for {
+		seen := s.floor.Load()
+		if token <= seen || s.floor.CompareAndSwap(seen, token) {
+			return
+		}
+	}
+}
+
+func isNoScript(err error) bool {
+	e, ok := rueidis.IsRedisErr(err)
+	return ok && strings.HasPrefix(e.Error(), "NOSCRIPT")
+}
+
+// explain sorts an error of a command into one that changed nothing and one that may have.
+func explain(what string, err error) error {
+	var op *net.OpError
+	switch e, ok := rueidis.IsRedisErr(err); {
+	case ok && refused(e.Error()):
+		return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, err)
+	case ok:
+		return fmt.Errorf("%s: %w", what, err)
+	case errors.As(err, &op) && op.Op == "dial", errors.Is(err, rueidis.ErrClosing):
+		return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, err)
+	default:
+		return fmt.Errorf("%w: %s: %w", ErrUnknown, what, err)
+	}
+}
+
+// refused are the answers of a Redis that did not run the script at all.
+func refused(message string) bool {
+	for _, word := range []string{"LOADING", "OOM", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN",
+		"TRYAGAIN", "MISCONF", "NOAUTH", "WRONGPASS", "NOPERM"} {
+		if strings.HasPrefix(message, word) {
+			return true
+		}
+	}
+	return false
+}

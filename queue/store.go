@@ -1,0 +1,181 @@
+package queue
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// Options say where the store is and who is asking.
+type Options struct {
+	// Redis is how to connect. Retries and client-side caching are switched off whatever it says.
+	Redis rueidis.ClientOption
+	// Prefix begins every key. Default "dl".
+	Prefix string
+	// Partitions must be the same on every node of a store. Default 8.
+	Partitions int
+	// Node is this node's id, unique in the fleet.
+	Node string
+	// CommandTimeout bounds every command. Default 1.5 s.
+	CommandTimeout time.Duration
+	// Embedded is set for the in-process stand-in, which knows neither script flags nor RESP3 nor INFO sections.
+	Embedded bool
+	// Patch, where set, changes a script's source before it is loaded: for tests that plant mistakes.
+	Patch func(script, source string) string
+	// Observe, where set, is told of every script run.
+	Observe func(script string, took time.Duration, err error)
+}
+
+// Store runs the scripts. It is safe for concurrent use.
+type Store struct {
+	opts   Options
+	client rueidis.Client
+	keys   keyspace
+	clock  redisClock
+	floor  atomic.Int64
+
+	acquire, release, renew, cancel, claim, due, force, bury, status, stats script
+}
+
+// ErrSetup is returned by Open for a store that this node must not use: too old a Redis, or another number of
+// partitions.
+var ErrSetup = errors.New("this redis cannot be used")
+
+// Open connects, and checks that the store is one that this node may use.
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	if opts.Prefix == "" {
+		opts.Prefix = "dl"
+	}
+	if opts.Partitions == 0 {
+		opts.Partitions = 8
+	}
+	if opts.CommandTimeout == 0 {
+		opts.CommandTimeout = 1500 * time.Millisecond
+	}
+	client, err := Connect(opts)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	s := &Store{opts: opts, client: client, keys: newKeyspace(opts.Prefix, opts.Partitions), clock: redisClock{start: time.Now()}}
+	for name, sc := range map[string]*script{"acquire": &s.acquire, "release": &s.release, "renew": &s.renew,
+		"cancel": &s.cancel, "claim": &s.claim, "due": &s.due, "force": &s.force, "bury": &s.bury,
+		"status": &s.status, "stats": &s.stats} {
+		*sc = loadScript(name, &opts)
+	}
+	if err := s.check(ctx); err != nil {
+		client.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Connect makes a Redis client as the options say: no retries, as a repeated script could run twice; no client-side
+// cache; a dead connection noticed within seconds. It is the one place where clients are made.
+func Connect(opts Options) (rueidis.Client, error) {
+	o := opts.Redis
+	o.DisableRetry, o.DisableCache = true, true
+	o.AlwaysRESP2 = opts.Embedded
+	o.ConnWriteTimeout = time.Second
+	o.Dialer.Timeout, o.Dialer.KeepAlive = time.Second, time.Second
+	o.ClientName = "lockd-" + opts.Node
+	if o.PipelineMultiplex == 0 {
+		o.PipelineMultiplex = -1
+	}
+	return rueidis.NewClient(o)
+}
+
+// Close ends the connection.
+func (s *Store) Close() { s.client.Close() }
+
+// Node is the id under which this store speaks.
+func (s *Store) Node() string { return s.opts.Node }
+
+// Partitions is how many there are.
+func (s *Store) Partitions() int { return s.keys.partitions }
+
+// Partition is where a lock lives.
+func (s *Store) Partition(name string) int { return s.keys.of(name) }
+
+// Now is Redis's time as far as the node can tell without asking.
+func (s *Store) Now() time.Time { return time.UnixMicro(s.clock.now()).UTC() }
+
+// Channel is this node's doorbell: a message is the number of a partition in which it has grants to claim.
+func (s *Store) Channel() string { return s.keys.nodeChannel(s.opts.Node) }
+
+// EventChannel is where a partition's events are published, each an [Event] in JSON.
+func (s *Store) EventChannel(partition int) string { return s.keys.bases[partition] + keyEvents }
+
+// LockOfKey is the lock whose record a Redis key is, as an expiry notification names it.
+func (s *Store) LockOfKey(key string) (name string, ok bool) {
+	rest, ok := strings.CutPrefix(key, s.keys.prefix+"{")
+	if !ok {
+		return "", false
+	}
+	_, rest, ok = strings.Cut(rest, "}:")
+	if !ok {
+		return "", false
+	}
+	return strings.CutPrefix(rest, keyLock)
+}
+
+// check learns Redis's clock, and refuses a server too old for script flags and a store of another shape.
+func (s *Store) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
+	defer cancel()
+	if err := s.readClock(ctx); err != nil {
+		return err
+	}
+	if !s.opts.Embedded {
+		info, err := s.client.Do(ctx, s.client.B().Info().Section("server").Build()).ToString()
+		if err != nil {
+			return explain("INFO", err)
+		}
+		version := infoField(info, "redis_version")
+		major, _, _ := strings.Cut(version, ".")
+		if n, err := strconv.Atoi(major); err != nil || n < 7 {
+			return fmt.Errorf("%w: version %q, at least 7.0 is needed", ErrSetup, version)
+		}
+	}
+	want := strconv.Itoa(s.keys.partitions)
+	have, err := s.client.Do(ctx, s.client.B().Set().Key(s.keys.partitionsKey()).Value(want).Nx().Get().Build()).ToString()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		return explain("SET", err)
+	}
+	if err == nil && have != want {
+		return fmt.Errorf("%w: it was set up with %s partitions, and this node is told to use %s (REDIS_PARTITIONS)", ErrSetup, have, want)
+	}
+	return nil
+}
+
+func (s *Store) readClock(ctx context.Context) error {
+	at, err := s.client.Do(ctx, s.client.B().Time().Build()).AsIntSlice()
+	if err != nil || len(at) != 2 {
+		return explain("TIME", err)
+	}
+	s.clock.learn(at[0]*1e6 + at[1])
+	return nil
+}
+
+func infoField(info, field string) string {
+	for line := range strings.Lines(info) {
+		if v, ok := strings.CutPrefix(line, field+":"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+// NewSecret makes an id that nobody can guess: 144 random bits, 24 characters.
+func NewSecret() string {
+	var b [18]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}

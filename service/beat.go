@@ -1,0 +1,124 @@
+package service
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"distributedlock/queue"
+)
+
+// beat shows the node to the fleet, finds what messages did not tell, and notices whether Redis is there.
+func (m *Manager) beat(ctx context.Context) error {
+	for {
+		pause := queue.Beat
+		if err := m.once(ctx); err != nil && ctx.Err() == nil {
+			if m.up.Swap(false) {
+				m.log.Warn("redis does not answer; waiting requests wait on, others are refused", zap.Error(err))
+			}
+			pause = queue.Beat / 8
+		}
+		m.met.redisUp(m.up.Load())
+		t := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-t.C:
+		case <-m.probe:
+			t.Stop()
+		}
+	}
+}
+
+func (m *Manager) once(ctx context.Context) error {
+	told := m.counts.take()
+	pulses, err := m.store.Beat(ctx, told)
+	if err != nil {
+		m.counts.give(told)
+		return err
+	}
+	if !m.up.Swap(true) {
+		m.log.Info("redis answers")
+	}
+	joined := false
+	for i, pulse := range pulses {
+		p := m.parts[i]
+		if pulse.Missed && !joined {
+			joined = true
+			if err := m.store.Join(ctx, m.opts.About); err != nil {
+				return err
+			}
+		}
+		if pulse.Missed && p.places.any() {
+			p.doubted.Store(true)
+		}
+		if pulse.Claims || p.doubted.Load() {
+			signal(p.bell)
+		}
+		if pulse.Next > 0 {
+			p.follow(pulse.Next, pulse.Mine)
+		}
+	}
+	m.undo(ctx)
+	return m.bury(ctx)
+}
+
+// bury clears the lines of nodes that died.
+func (m *Manager) bury(ctx context.Context) error {
+	dead, err := m.store.Dead(ctx)
+	if err != nil {
+		return err
+	}
+	for _, node := range dead {
+		m.log.Warn("a node is gone; its waiting requests are put aside", zap.String("node", node))
+		for p := range m.parts {
+			names, err := m.store.ContendedNames(ctx, p)
+			if err != nil {
+				return err
+			}
+			for _, name := range names {
+				e, err := m.store.Bury(ctx, name, node)
+				m.apply(name, e)
+				if err != nil {
+					m.noticed(p, err)
+					return err
+				}
+			}
+		}
+		if err := m.store.Forget(ctx, node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undoList holds the requests that must still be cancelled, as Redis was away when they ended.
+type undoList struct {
+	mu   sync.Mutex
+	list []*queue.Request
+}
+
+func (u *undoList) add(q *queue.Request) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.list = append(u.list, q)
+}
+
+func (u *undoList) take() []*queue.Request {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	list := slices.Clone(u.list)
+	u.list = nil
+	return list
+}
+
+// undo cancels what could not be cancelled before. What fails again comes back onto the list.
+func (m *Manager) undo(ctx context.Context) {
+	for _, q := range m.undone.take() {
+		m.abandon(ctx, q)
+	}
+}

@@ -1,0 +1,6 @@
+// Package service is the lock manager of one node: it lets requests wait, wakes them, renews leases, ends them,
+// and stands in for nodes that died. Many nodes on one Redis are the normal case; they meet only there.
+//
+// What runs: one loop a partition (partition.go: grants to claim, leases due), one that beats (beat.go), and the
+// hub's. Everything else happens in the calls of clients.
+package service

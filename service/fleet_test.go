@@ -1,0 +1,98 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+
+	"distributedlock/queue"
+	"distributedlock/queue/embedded"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fleet is some nodes on one real Redis.
+type fleet struct {
+	t     testing.TB
+	redis *embedded.Server
+	nodes int
+}
+
+func newFleet(t testing.TB, opts ...embedded.Option) *fleet {
+	t.Helper()
+	s, err := embedded.Start(t.Context(), append(opts, embedded.RealOnly())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &fleet{t: t, redis: s}
+}
+
+// member is a node of the fleet.
+type member struct {
+	*Manager
+	store *queue.Store
+	kill  func()
+}
+
+// node starts one more node. It ends with the test, or by kill, which leaves everything as a crash would.
+func (f *fleet) node() *member {
+	f.t.Helper()
+	f.nodes++
+	o := queue.Options{Node: fmt.Sprintf("node-%d", f.nodes), Redis: queue.At(f.redis.Network(), f.redis.Addr())}
+	store, err := queue.Open(f.t.Context(), o)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	m := New(store, Options{RenewalInterval: 5 * time.Second, MaxHold: time.Hour, Grace: 10 * time.Second, MaxQueue: 10000,
+		Connect: func() (rueidis.Client, error) { return queue.Connect(o) }, Log: zaptest.NewLogger(f.t, zaptest.Level(zap.ErrorLevel)).Named(o.Node)})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = m.Run(ctx)
+	}()
+	var once sync.Once
+	stop := func(crash bool) func() {
+		return func() {
+			once.Do(func() {
+				if crash {
+					store.Close() // nothing more reaches Redis
+				}
+				cancel()
+				<-done
+				store.Close()
+			})
+		}
+	}
+	f.t.Cleanup(stop(false))
+	f.eventually("subscribed", 5*time.Second, func() bool { return m.hub.Up() })
+	return &member{Manager: m, store: store, kill: stop(true)}
+}
+
+// eventually waits for something that must come about.
+func (f *fleet) eventually(what string, within time.Duration, is func() bool) {
+	f.t.Helper()
+	end := time.Now().Add(within)
+	for !is() {
+		if time.Now().After(end) {
+			f.t.Fatalf("not within %s: %s", within, what)
+		}
+		time.Sleep(time.Millisecond) // a poll of a condition, bounded above
+	}
+}
+
+func request(name, client string, lease, wait time.Duration) *queue.Request {
+	return &queue.Request{Name: name, Client: client, Owner: client, Lease: lease, Wait: wait, Mode: queue.Exclusive, Limit: 1}
+}

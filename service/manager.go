@@ -1,0 +1,180 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"distributedlock/notify"
+	"distributedlock/queue"
+)
+
+// Options of a [Manager].
+type Options struct {
+	// RenewalInterval is the longest time between two automatic renewals of a lease.
+	RenewalInterval time.Duration
+	// MaxHold is how long a lock is renewed automatically where the request does not say.
+	MaxHold time.Duration
+	// Grace is how long a place in line is kept while nobody listens for it.
+	Grace time.Duration
+	// MaxQueue is the longest line a lock may have.
+	MaxQueue int
+	// MaxWaiting is how many requests may wait on this node at once. Default 100,000.
+	MaxWaiting int
+	// Settle is how long a call goes on asking when an answer of Redis was lost. Default 4 s.
+	Settle time.Duration
+	// Database is the number of the Redis database.
+	Database int
+	// Connect makes a Redis client for subscriptions.
+	Connect func() (rueidis.Client, error)
+	// About is what the node says of itself to the fleet, JSON.
+	About string
+	Log   *zap.Logger
+	// Metrics may be nil.
+	Metrics *Metrics
+}
+
+// Manager serves the locks of one node. Its methods are safe for concurrent use.
+type Manager struct {
+	opts  Options
+	store *queue.Store
+	hub   *notify.Hub
+	log   *zap.Logger
+	met   *Metrics
+
+	parts    []*partition
+	waiting  atomic.Int64
+	up       atomic.Bool
+	probe    chan struct{}
+	draining chan struct{}
+	drain    sync.Once
+	tasks    sync.WaitGroup
+	undone   undoList
+	counts   counters
+	totals   totalsCache
+}
+
+// New makes the manager of a node; [Manager.Run] starts it.
+func New(store *queue.Store, opts Options) *Manager {
+	if opts.MaxWaiting == 0 {
+		opts.MaxWaiting = 100_000
+	}
+	if opts.Settle == 0 {
+		opts.Settle = 4 * time.Second
+	}
+	if opts.Log == nil {
+		opts.Log = zap.NewNop()
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = NewMetrics(nil)
+	}
+	m := &Manager{opts: opts, store: store, log: opts.Log, met: opts.Metrics,
+		probe: make(chan struct{}, 1), draining: make(chan struct{})}
+	m.up.Store(true)
+	for p := range store.Partitions() {
+		m.parts = append(m.parts, newPartition(m, p))
+	}
+	m.hub = notify.New(notify.Options{
+		Connect: opts.Connect, Channel: store.Channel(), Ping: store.Ring, Every: queue.Beat, Database: opts.Database,
+		Bell: m.bell, Expired: m.keyExpired, Subscribed: m.subscribed, Log: opts.Log,
+	})
+	return m
+}
+
+// Run serves until the context ends. Call [Manager.Drain] first for an orderly end.
+func (m *Manager) Run(ctx context.Context) error {
+	var g errgroup.Group
+	g.Go(func() error { return m.hub.Run(ctx) })
+	g.Go(func() error { return m.beat(ctx) })
+	for _, p := range m.parts {
+		g.Go(func() error { return p.run(ctx) })
+	}
+	err := g.Wait()
+	m.Drain()
+	m.tasks.Wait()
+	m.undo(context.WithoutCancel(ctx))
+	if e := m.store.Leave(context.WithoutCancel(ctx)); e != nil {
+		m.log.Debug("the node could not take leave of the fleet", zap.Error(e))
+	}
+	return err
+}
+
+// Drain turns all waiting requests away, their places kept for them to go elsewhere, and takes no new ones.
+func (m *Manager) Drain() { m.drain.Do(func() { close(m.draining) }) }
+
+// Draining reports whether the node is on its way out.
+func (m *Manager) Draining() bool {
+	select {
+	case <-m.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// open says whether a call may go ahead: not on a node that drains, and not while Redis is known to be away, as a
+// command sent now would only make its outcome unknown.
+func (m *Manager) open() error {
+	if m.Draining() {
+		return queue.ErrDraining
+	}
+	if !m.up.Load() {
+		return queue.ErrUnavailable
+	}
+	return nil
+}
+
+// noticed looks at the error of a command: if Redis did not answer, nothing more is sent until a beat comes through,
+// and if the command may have run, the partition's waiting requests are looked up again, as one of them may have
+// been granted unseen.
+func (m *Manager) noticed(partition int, err error) {
+	unknown := errors.Is(err, queue.ErrUnknown)
+	if unknown {
+		m.parts[partition].doubt()
+	}
+	if unknown || errors.Is(err, queue.ErrUnavailable) {
+		m.up.Store(false)
+		select {
+		case m.probe <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// settle repeats a call whose outcome is unknown until it is known, for as long as Settle. The call must be one that
+// may be repeated. known reports whether an earlier attempt may have run.
+func (m *Manager) settle(ctx context.Context, name string, call func(repeated bool) error) error {
+	err := call(false)
+	m.noticed(m.store.Partition(name), err)
+	if !errors.Is(err, queue.ErrUnknown) {
+		return err
+	}
+	end := time.Now().Add(m.opts.Settle)
+	for time.Now().Before(end) && ctx.Err() == nil {
+		if !m.up.Load() {
+			m.pause(ctx, 20*time.Millisecond)
+			continue
+		}
+		again := call(true)
+		m.noticed(m.store.Partition(name), again)
+		if !errors.Is(again, queue.ErrUnknown) && !errors.Is(again, queue.ErrUnavailable) {
+			return again
+		}
+	}
+	return err
+}
+
+func (m *Manager) pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,118 @@
+package service
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	"distributedlock/queue"
+)
+
+// place is a request of this node in a line. Calls that repeat one request on one node share its place.
+type place struct {
+	key string
+	q   queue.Request
+	// calls is how many calls wait on it; guarded by its partition.
+	calls int
+	// done is closed once the place has come to its end: granted, or failed.
+	done   chan struct{}
+	grant  queue.Grant
+	err    error
+	freed  queue.Handed
+	ticket int64
+}
+
+// places are the waiting requests of this node in one partition.
+type places struct {
+	mu    sync.Mutex
+	byKey map[string]*place
+	byID  map[string]*place
+}
+
+// join finds the place of a request, or makes it. The request gets the place's ids.
+func (ps *places) join(q *queue.Request) *place {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	key := ""
+	if q.Known {
+		key = q.Name + "\n" + q.Client + "\n" + q.ID
+		if p := ps.byKey[key]; p != nil {
+			p.calls++
+			q.LockID, q.RenewalToken = p.q.LockID, p.q.RenewalToken
+			return p
+		}
+	}
+	p := &place{key: key, q: *q, calls: 1, done: make(chan struct{})}
+	ps.byID[q.LockID] = p
+	if key != "" {
+		ps.byKey[key] = p
+	}
+	return p
+}
+
+// leave reports whether the call was the last that waited on the place, which then is no more.
+func (ps *places) leave(p *place) (last bool) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if p.calls--; p.calls > 0 {
+		return false
+	}
+	ps.forget(p)
+	return true
+}
+
+func (ps *places) forget(p *place) {
+	delete(ps.byID, p.q.LockID)
+	if p.key != "" && ps.byKey[p.key] == p {
+		delete(ps.byKey, p.key)
+	}
+}
+
+// end brings the place to its end, once.
+func (ps *places) end(p *place, g queue.Grant, freed queue.Handed, err error) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	select {
+	case <-p.done:
+	default:
+		p.grant, p.freed, p.err = g, freed, err
+		close(p.done)
+	}
+}
+
+func (ps *places) get(lockID string) *place {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return ps.byID[lockID]
+}
+
+// queued notes the ticket of a place, to come back with should Redis lose its data.
+func (ps *places) queued(p *place, ticket int64) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p.ticket = ticket
+}
+
+func (ps *places) any() bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return len(ps.byID) > 0
+}
+
+// inLine are the places that have a ticket and have not come to their end, in the order of their tickets.
+func (ps *places) inLine() []*place {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	var out []*place
+	for _, p := range ps.byID {
+		select {
+		case <-p.done:
+		default:
+			if p.ticket > 0 {
+				out = append(out, p)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *place) int { return cmp.Compare(a.ticket, b.ticket) })
+	return out
+}
