@@ -81,7 +81,7 @@ func (q *Request) Grant(h Handed) Grant { return q.grant(h) }
 
 func (q *Request) grant(h Handed) Grant {
 	return Grant{Name: q.Name, LockID: h.LockID, RenewalToken: q.RenewalToken, Client: q.Client, Owner: q.Owner,
-		Request: q.ID, Mode: q.Mode, Limit: q.Limit, Token: h.Token, Since: h.Since, End: h.End, TTL: h.TTL,
+		Explicit: q.Explicit, Request: q.ID, Mode: q.Mode, Limit: q.Limit, Token: h.Token, Since: h.Since, End: h.End, TTL: h.TTL,
 		AutoRenew: q.AutoRenew, Metadata: q.Metadata}
 }
 

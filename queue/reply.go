@@ -30,11 +30,11 @@ const (
 func readReply(msgs []rueidis.RedisMessage, _ int) (reply, error) {
 	fields := make([]string, len(msgs))
 	for i := range msgs {
-		s, err := msgs[i].ToString()
-		if err != nil {
+		if n, err := msgs[i].ToInt64(); err == nil {
+			fields[i] = strconv.FormatInt(n, 10)
+		} else if fields[i], err = msgs[i].ToString(); err != nil {
 			return reply{}, fmt.Errorf("%w: field %d: %w", errReply, i, err)
 		}
-		fields[i] = s
 	}
 	if len(fields) < headColumns {
 		return reply{}, errReply
@@ -112,7 +112,7 @@ func readHolder(name, lockID, value string, now int64) (Grant, error) {
 		return Grant{}, errReply
 	}
 	g := Grant{Name: name, LockID: lockID, RenewalToken: d.RenewalToken, Client: d.Client, Owner: d.Owner,
-		Request: d.Request, Mode: d.Mode, Limit: d.Limit, Token: n[1], Since: time.UnixMicro(n[2]).UTC(),
+		Explicit: d.Explicit, Request: d.Request, Mode: d.Mode, Limit: d.Limit, Token: n[1], Since: time.UnixMicro(n[2]).UTC(),
 		End: time.UnixMilli(n[0]).UTC(), TTL: until(n[0], now), AutoRenew: d.AutoRenew}
 	if meta != "" {
 		g.Metadata = json.RawMessage(meta)

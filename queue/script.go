@@ -19,23 +19,19 @@ import (
 //go:embed lua/*.lua
 var sources embed.FS
 
-// script is one Lua file with lib.lua before it, ready to run.
+// script is one Lua file with what it includes, ready to run.
 type script struct {
 	name, text, sha string
 }
 
-// loadScript reads lua/NAME.lua. A first line "#!lua flags=…" stays first; a server that knows no flags gets none.
+// loadScript reads lua/NAME.lua and what it includes. A first line "#!lua flags=…" stays first; a server that knows
+// no flags gets none.
 func loadScript(name string, opts *Options) script {
-	lib, err := sources.ReadFile("lua/lib.lua")
-	if err != nil {
-		panic(err)
+	shebang, body, _ := strings.Cut(source(name), "\n")
+	for _, part := range []string{"head", "lib"} {
+		body = strings.Replace(body, "-- include "+part+"\n", source(part), 1)
 	}
-	own, err := sources.ReadFile("lua/" + name + ".lua")
-	if err != nil {
-		panic(err)
-	}
-	shebang, body, _ := strings.Cut(string(own), "\n")
-	text := prelude + string(lib) + body
+	text := prelude + body
 	if opts.Patch != nil {
 		text = opts.Patch(name, text)
 	}
@@ -44,6 +40,14 @@ func loadScript(name string, opts *Options) script {
 	}
 	sum := sha1.Sum([]byte(text)) //nolint:gosec // as above
 	return script{name: name, text: text, sha: hex.EncodeToString(sum[:])}
+}
+
+func source(name string) string {
+	text, err := sources.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err) // the files are part of the program
+	}
+	return string(text)
 }
 
 // redisClock is what the node knows of Redis's clock: Redis's microseconds at a moment of the node's monotonic one.

@@ -52,6 +52,7 @@ type Grant struct {
 	RenewalToken string
 	Client       string
 	Owner        string
+	Explicit     bool
 	Request      string
 	Mode         Mode
 	Limit        int

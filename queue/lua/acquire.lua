@@ -11,17 +11,60 @@
 --       full      the line is as long as it may be
 --       limit     the live lock's limit, which the request's is not
 --       mismatch  the same request was made before with another body
+-- include head
 local name, member, wait, most = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local given, restore, line, meta = ARGV[8] == '1', tonumber(ARGV[9]), ARGV[10], ARGV[11]
-local want, lock = cjson.decode(line), open(name)
+local parked = base .. PARKED .. name .. '\n' .. member
+local want = cjson.decode(line)
 
-local function granted(h, value)
-  return finish('granted', lock, {h.id, int(h.token), int(h.since), int(h.ends), value})
+-- stand puts the request in line, behind so many.
+local function stand(ticket, since, before)
+  local queue, waiters = base .. QUEUE .. name, base .. WAITERS .. name
+  redis.call('ZADD', queue, int(ticket), member)
+  redis.call('HSET', waiters, member, int(now + wait) .. ' ' .. since .. '\n' .. line .. '\n' .. meta)
+  redis.call('PEXPIRE', queue, QUEUE_TTL)
+  redis.call('PEXPIRE', waiters, QUEUE_TTL)
+  if before == 0 then redis.call('SADD', base .. CONTENDED, name) end
+end
+
+-- The usual case by the shortest way: nobody holds the lock, nobody waits, no place is kept.
+if redis.call('EXISTS', base .. LOCK .. name, base .. QUEUE .. name, parked) == 0 then
+  local h = {id = want.lockId, rest = line .. '\n' .. meta, d = want, ticket = 0, token = draw(), since = micros,
+    ends = now + want.lease, state = 'H', mode = want.mode == 'shared' and 's' or 'x', limit = want.limit}
+  put(name, h)
+  redis.call('PEXPIREAT', base .. LOCK .. name, int(h.ends + RETAIN))
+  redis.call('ZADD', base .. NAMES, '0', name)
+  emit('granted', name, want, h.token)
+  return {'granted', micros, h.ends, 0, 0, 0, h.id, h.token, micros, h.ends}
+end
+
+-- The next usual case: one holder has it all, and the request is new.
+local flat = redis.call('HGETALL', base .. LOCK .. name)
+if #flat == 2 and want.mode == 'exclusive' and want.limit == 1 then
+  local h = parse(flat[1], flat[2])
+  local d = describe(h)
+  if h.ends > now and h.mode == 'x' and h.limit == 1 and (not given or not (d.client == want.client and d.request == want.request)
+    and redis.call('EXISTS', parked) == 0 and redis.call('HEXISTS', base .. WAITERS .. name, member) == 0) then
+    local waiting = redis.call('ZCARD', base .. QUEUE .. name)
+    if wait == 0 then return {'held', micros, h.ends, 0, waiting, 0, h.id, flat[2]} end
+    if waiting < most and restore == 0 then
+      local ticket = draw()
+      stand(ticket, int(micros), waiting)
+      emit('queued', name, want, ticket)
+      return {'queued', micros, h.ends, 0, waiting + 1, 0, waiting + 1, ticket, h.id, flat[2]}
+    end
+  end
+end
+
+-- include lib
+local lock = open(name, flat)
+
+local function granted(h, again)
+  return finish('granted', lock, {h.id, h.token, h.since, h.ends, again and value(h)})
 end
 
 -- A live grant of the same request: the grant again. From now on no late cancel of the first call may take it.
-local ticket, waited
-if given then
+local function again()
   for _, h in pairs(lock.holders) do
     local d = describe(h)
     if d.client == want.client and d.request == want.request then
@@ -33,14 +76,20 @@ if given then
       end
       h.state = 'K'
       store(lock, h)
-      return granted(h, h.value)
+      return granted(h, true)
     end
   end
-  local parked = base .. PARKED .. name .. '\n' .. member
+end
+
+-- A place of the same request is taken over before the line is served, or the line would serve the call before it.
+local ticket
+if given then
+  local had = again()
+  if had then return had end
+  local since, before
   local raw = redis.call('HGET', lock.waiters, member)
-  local before
   if raw then
-    waited, before = string.match(raw, '^%d+ (%d+)\n([^\n]*)')
+    since, before = string.match(raw, '^%d+ (%d+)\n([^\n]*)')
     ticket = tonumber(redis.call('ZSCORE', lock.queue, member))
   else
     raw = redis.call('GET', parked)
@@ -50,10 +99,13 @@ if given then
     end
   end
   if before and cjson.decode(before).print ~= want.print then return finish('mismatch', lock) end
-  if before and wait > 0 then redis.call('DEL', parked) end
+  if ticket and wait > 0 then
+    redis.call('DEL', parked)
+    stand(ticket, since or int(micros), since and 1 or 0)
+  end
 end
 
-if not ticket and lock.count > 0 and lock.limit ~= want.limit then return finish('limit', lock, {int(lock.limit)}) end
+if not ticket and lock.count > 0 and lock.limit ~= want.limit then return finish('limit', lock, {lock.limit}) end
 
 -- Dead weight at the head must not keep out somebody who is there.
 lock.waiting = redis.call('ZCARD', lock.queue)
@@ -63,33 +115,35 @@ if lock.waiting > 0 and not full(lock) then
 end
 local mine = lock.holders[want.lockId]
 if mine then return granted(mine) end
+if ticket and wait == 0 then
+  local had = again() -- the line has just served the call before this one
+  if had then return had end
+end
 
-if not ticket and lock.waiting == 0 and fits(lock, want) then
-  return granted(give(lock, want, line, line .. '\n' .. meta, 0))
+if (not ticket or wait == 0) and lock.waiting == 0 and fits(lock, want) then
+  if ticket then redis.call('DEL', parked) end
+  return granted(give(lock, want, line .. '\n' .. meta, 0))
 end
 if wait == 0 then return finish('held', lock, sample(lock)) end
 
-local fresh = not ticket
-if fresh then
+local position
+if ticket then
+  position = redis.call('ZRANK', lock.queue, member) + 1
+else
   if lock.waiting >= most and restore == 0 then return finish('full', lock, sample(lock)) end
   ticket = restore > 0 and restore or draw()
-end
-redis.call('ZADD', lock.queue, int(ticket), member)
-redis.call('HSET', lock.waiters, member, int(now + wait) .. ' ' .. (waited or int(micros)) .. '\n' .. line .. '\n' .. meta)
-redis.call('PEXPIRE', lock.queue, QUEUE_TTL)
-redis.call('PEXPIRE', lock.waiters, QUEUE_TTL)
-if lock.waiting == 0 then redis.call('SADD', base .. CONTENDED, name) end
-if fresh then emit('queued', name, want, ticket) end
-
-local position = lock.waiting + 1
-lock.waiting = nil
-if not fresh or restore > 0 then
-  if not full(lock) then pump(lock) end
-  mine = lock.holders[want.lockId]
-  if mine then return granted(mine) end
-  position = redis.call('ZRANK', lock.queue, member) + 1
+  stand(ticket, int(micros), lock.waiting)
+  emit('queued', name, want, ticket)
+  position = lock.waiting + 1
+  lock.waiting = nil
+  if restore > 0 then
+    if not full(lock) then pump(lock) end
+    mine = lock.holders[want.lockId]
+    if mine then return granted(mine) end
+    position = redis.call('ZRANK', lock.queue, member) + 1
+  end
 end
 local rest = sample(lock)
-table.insert(rest, 1, int(ticket))
-table.insert(rest, 1, int(position))
+table.insert(rest, 1, ticket)
+table.insert(rest, 1, position)
 return finish('queued', lock, rest)

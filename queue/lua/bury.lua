@@ -5,16 +5,18 @@
 -- Answers
 --       buried   how many
 --       alive    the node shows itself again, and nothing was done
+-- include head
+-- include lib
 local gone = ARGV[5]
-if redis.call('EXISTS', base .. NODE .. gone) == 1 then return {'alive', int(micros), '0', '0', '0', '0'} end
+if redis.call('EXISTS', base .. NODE .. gone) == 1 then return answer('alive', 0, 0) end
 local lock, buried = open(ARGV[4]), 0
 local flat = redis.call('HGETALL', lock.waiters)
 for i = 1, #flat, 2 do
-  local _, line = split(flat[i + 1])
-  if cjson.decode(line).node == gone then
-    park(lock.name, line, body(flat[i + 1]), tonumber(redis.call('ZSCORE', lock.queue, flat[i])))
+  local d = request(flat[i + 1])
+  if d.node == gone then
+    park(lock.name, d, body(flat[i + 1]), tonumber(redis.call('ZSCORE', lock.queue, flat[i])))
     leave(lock, flat[i])
     buried = buried + 1
   end
 end
-return finish('buried', lock, {int(buried)})
+return finish('buried', lock, {buried})

@@ -7,6 +7,8 @@
 --       returned   it had been granted, and the grant was given back
 --       kept       it had been granted, and a repeat of the request has taken that grant
 --       none       nothing of it was there
+-- include head
+-- include lib
 local name, member, id, how = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local lock = open(name)
 local h = lock.holders[id]
@@ -17,11 +19,10 @@ if h then
 end
 local raw = redis.call('HGET', lock.waiters, member)
 if raw then
-  local _, line = split(raw)
-  local d = cjson.decode(line)
+  local d = request(raw)
   if d.lockId ~= id then return finish('none', lock, sample(lock)) end
   if how == 'park' then
-    park(name, line, body(raw), tonumber(redis.call('ZSCORE', lock.queue, member)))
+    park(name, d, body(raw), tonumber(redis.call('ZSCORE', lock.queue, member)))
   else
     emit('dequeued', name, d, 0)
   end

@@ -5,6 +5,8 @@
 -- ARGV  none of its own
 -- Answers
 --       due   when the next thing is due (ms, 0 for nothing), the node that will see to it, how many were renewed
+-- include head
+-- include lib
 local renewed = 0
 
 local function renew(lock, h)
@@ -31,9 +33,4 @@ for _, entry in ipairs(due) do
   finish('', lock)
 end
 local first = redis.call('ZRANGE', base .. DUE, '0', '0', 'WITHSCORES')
-local out = {'due', int(micros), '0', int(ended), '0', int(#handed / 6)}
-for _, v in ipairs(handed) do out[#out + 1] = v end
-out[#out + 1] = first[2] and int(first[2]) or '0'
-out[#out + 1] = first[1] and string.match(first[1], '([^\n]*)$') or ''
-out[#out + 1] = int(renewed)
-return out
+return answer('due', 0, 0, {tonumber(first[2] or 0), string.match(first[1] or '', '([^\n]*)$'), renewed})

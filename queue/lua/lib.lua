@@ -1,83 +1,10 @@
--- lib.lua: what every script of this folder shares. The store puts it in front of each of them.
---
--- KEYS  1 the partition's base, "dl:{7}:". Every other key is the base and a suffix from keys.go, so that all a
---         script touches lies in one slot.
--- ARGV  1 notAfter: the last millisecond of Redis's clock at which this call may still run
---       2 floor: the highest token the calling node has ever seen
---       3 the calling node's id
---       4 and on: the script's own
--- Every answer begins with
---       1 a word, 2 Redis's time (us), 3 the earliest end of a lease of the lock (ms, 0 for none), 4 how many
---       leases ended, 5 the length of the queue, 6 how many grants for the calling node follow; then for each
---       name, lockId, token, since (us), end (ms), freed (us); then the script's own.
---
--- A holder is a field of the lock's hash, its lockId the name, three lines the value:
---       end(ms) state token since(us) ticket mode limit     state: H held, K held and asked for again by the same
---       the request's descriptor, JSON                             request, P provisional until its node claims it
---       its metadata, JSON
--- A waiter is a field of the queue's hash, "client\nrequest" the name, three lines the value:
---       deadline(ms) since(us), then descriptor and metadata as above.
+-- lib.lua: a lock's record, its line, and handing the one to the other; taken in by a line "-- include lib".
+local handed, bells, ended, living = {}, {}, 0, {[me] = true}
 
-local base, notAfter, floor, me = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-local clock = redis.call('TIME')
-local micros = clock[1] * 1000000 + clock[2]
-local now = math.floor(micros / 1000)
-
--- int prints a number in full: Lua's own conversion would round 16 digits away.
-local function int(n) return string.format('%.0f', n) end
-
--- A master that slept must not act on what was asked before it slept.
-if now > notAfter then return {'late', int(micros), '0', '0', '0', '0'} end
-
-local handed, bells, ended, drawn, living = {}, {}, 0, false, {[me] = true}
-
--- draw takes the partition's next ticket: above all before it, and above all that any node remembers.
-local function draw()
-  local t = math.max(micros, floor + 1)
-  local last = drawn or redis.call('SET', base .. TICKET, int(t), 'GET')
-  if last and tonumber(last) >= t then
-    t = tonumber(last) + 1
-    redis.call('SET', base .. TICKET, int(t))
-  end
-  drawn = t
-  return t
-end
-
-local function emit(kind, name, d, token, reason)
-  redis.call('PUBLISH', base .. EVENTS, cjson.encode({event = kind, lockName = name, clientId = d.client,
-    ownerId = d.owner, token = int(token), at = now, reason = reason}))
-end
-
-local function parse(id, value)
-  local e, state, token, since, ticket, mode, limit, line =
-    string.match(value, '^(%d+) (%a) (%d+) (%d+) (%d+) (%a) (%d+)\n([^\n]*)')
-  return {id = id, value = value, ends = tonumber(e), state = state, token = tonumber(token),
-    since = tonumber(since), ticket = tonumber(ticket), mode = mode, limit = tonumber(limit), line = line}
-end
-
-local function describe(h)
-  if not h.d then h.d = cjson.decode(h.line) end
-  return h.d
-end
-
-local function body(value) return string.sub(value, string.find(value, '\n', 1, true) + 1) end
-
-local function dueMember(lock, h) return lock.name .. '\n' .. h.id .. '\n' .. describe(h).node end
-
--- schedule notes when somebody must next look at a lease: at its renewal, or at its end.
-local function schedule(lock, h)
-  local d, at = describe(h), h.ends
-  if d.autoRenew and h.state ~= 'P' and h.ends < math.floor(h.since / 1000) + d.maxHold then
-    at = math.min(at, now + d.renewEvery)
-  end
-  redis.call('ZADD', base .. DUE, int(at), dueMember(lock, h))
-end
+local function body(raw) return string.sub(raw, string.find(raw, '\n', 1, true) + 1) end
 
 local function store(lock, h)
-  local first = table.concat({int(h.ends), h.state, int(h.token), int(h.since), int(h.ticket), h.mode, int(h.limit)}, ' ')
-  h.value = first .. '\n' .. body(h.value)
-  redis.call('HSET', lock.key, h.id, h.value)
-  schedule(lock, h)
+  put(lock.name, h)
   lock.changed = true
 end
 
@@ -89,8 +16,7 @@ end
 
 -- park takes a request that nobody listens for out of the line, and keeps its place for its client to take up
 -- again within the grace.
-local function park(name, line, rest, ticket)
-  local d = cjson.decode(line)
+local function park(name, d, rest, ticket)
   redis.call('SET', base .. PARKED .. name .. '\n' .. d.client .. '\n' .. d.request,
     int(ticket) .. '\n' .. rest, 'PX', int(d.grace))
 end
@@ -98,7 +24,7 @@ end
 -- drop takes a holder out of the record. kind is the event that tells of it, nil for none.
 local function drop(lock, h, kind, reason)
   redis.call('HDEL', lock.key, h.id)
-  redis.call('ZREM', base .. DUE, dueMember(lock, h))
+  redis.call('ZREM', base .. DUE, due(lock.name, h))
   if h.state == 'P' then
     redis.call('SREM', base .. GRANTS .. describe(h).node, lock.name .. '\n' .. h.id)
   elseif kind then
@@ -116,7 +42,7 @@ end
 local function lapse(lock, h)
   lock.freed = lock.freed or h.ends * 1000
   if h.state == 'P' then
-    park(lock.name, h.line, body(h.value), h.ticket)
+    park(lock.name, describe(h), h.rest, h.ticket)
     redis.call('DEL', base .. NODE .. describe(h).node)
     living[describe(h).node] = false
     drop(lock, h)
@@ -126,11 +52,13 @@ local function lapse(lock, h)
   end
 end
 
--- open reads a lock's record and ends the leases in it that are over, oldest first.
-local function open(name)
+-- open reads a lock's record and ends the leases in it that are over, oldest first. flat is the record where it was
+-- read before.
+local function open(name, flat)
   local lock = {name = name, key = base .. LOCK .. name, queue = base .. QUEUE .. name,
     waiters = base .. WAITERS .. name, holders = {}, count = 0}
-  local flat, over = redis.call('HGETALL', lock.key), {}
+  flat = flat or redis.call('HGETALL', lock.key)
+  local over = {}
   lock.listed = #flat > 0
   for i = 1, #flat, 2 do
     local h = parse(flat[i], flat[i + 1])
@@ -150,16 +78,21 @@ end
 
 local function full(lock) return lock.count > 0 and lock.mode == 'x' and lock.count >= lock.limit end
 
+-- tell puts a grant for the calling node into the answer.
+local function tell(name, h, freed)
+  local n = #handed
+  handed[n + 1], handed[n + 2], handed[n + 3] = name, h.id, h.token
+  handed[n + 4], handed[n + 5], handed[n + 6] = h.since, h.ends, freed
+end
+
 -- give makes the request a holder: at once if its node is the one that calls, else until it claims.
-local function give(lock, d, line, rest, ticket)
-  local h = {id = d.lockId, value = '\n' .. rest, line = line, d = d, ticket = ticket, token = draw(),
-    since = micros, mode = string.sub(d.mode, 1, 1) == 's' and 's' or 'x', limit = d.limit}
+local function give(lock, d, rest, ticket)
+  local h = {id = d.lockId, rest = rest, d = d, ticket = ticket, token = draw(), since = micros,
+    mode = d.mode == 'shared' and 's' or 'x', limit = d.limit}
   if d.node == me then
     h.state, h.ends = 'H', now + d.lease
     emit('granted', lock.name, d, h.token)
-    for _, v in ipairs({lock.name, h.id, int(h.token), int(h.since), int(h.ends), int(lock.freed or micros)}) do
-      handed[#handed + 1] = v
-    end
+    tell(lock.name, h, lock.freed or micros)
   else
     h.state, h.ends, h.since = 'P', now + CLAIM, lock.freed or micros
     redis.call('SADD', base .. GRANTS .. d.node, lock.name .. '\n' .. h.id)
@@ -184,9 +117,10 @@ local function leave(lock, member)
   lock.moved, lock.waiting = true, nil
 end
 
-local function split(raw)
+-- request reads a waiter: what it asks for, and until when.
+local function request(raw)
   local deadline, line = string.match(raw, '^(%d+) %d+\n([^\n]*)')
-  return tonumber(deadline), line
+  return cjson.decode(line), tonumber(deadline)
 end
 
 -- pump hands the lock to those at the head of its line, in order, as long as it has room for them. It looks at a
@@ -200,25 +134,31 @@ local function pump(lock)
       return
     end
     local member, raw = head[1], redis.call('HGET', lock.waiters, head[1])
-    local deadline, line, d = 0, nil, nil
-    if raw then
-      deadline, line = split(raw)
-      d = cjson.decode(line)
-    end
-    if raw and deadline > now and lives(d.node) then
+    local d, deadline
+    if raw then d, deadline = request(raw) end
+    if d and deadline > now and lives(d.node) then
       if not fits(lock, d) then return end
       leave(lock, member)
-      give(lock, d, line, body(raw), tonumber(head[2]))
+      give(lock, d, body(raw), tonumber(head[2]))
     else
       leave(lock, member)
-      if raw and deadline > now then
-        park(lock.name, line, body(raw), tonumber(head[2]))
-      elseif raw then
+      if d and deadline > now then
+        park(lock.name, d, body(raw), tonumber(head[2]))
+      elseif d then
         emit('dequeued', lock.name, d, 0, 'timeout')
       end
     end
   end
   if redis.call('EXISTS', lock.queue) == 1 then redis.call('ZADD', base .. DUE, int(now), lock.name .. '\n\n') end
+end
+
+local function answer(word, first, waiting, rest)
+  local out = {word, micros, first, ended, waiting, #handed / 6}
+  for i = 1, #handed do out[#out + 1] = handed[i] end
+  if rest then
+    for i = 1, #rest do out[#out + 1] = rest[i] end
+  end
+  return out
 end
 
 -- earliest and latest end of the lock's leases.
@@ -250,10 +190,7 @@ local function finish(word, lock, rest)
     redis.call('PUBLISH', string.match(base, '^(.*){') .. NODE .. node, string.match(base, '{(%d+)}'))
   end
   bells = {}
-  local out = {word, int(micros), int(first), int(ended), int(waiting), int(#handed / 6)}
-  for _, v in ipairs(handed) do out[#out + 1] = v end
-  for _, v in ipairs(rest or {}) do out[#out + 1] = v end
-  return out
+  return answer(word, first, waiting, rest)
 end
 
 -- sample is up to 100 of the lock's holders, as rows of lockId and value.
@@ -262,7 +199,7 @@ local function sample(lock)
   for id, h in pairs(lock.holders) do
     if #rows >= 200 then break end
     rows[#rows + 1] = id
-    rows[#rows + 1] = h.value
+    rows[#rows + 1] = value(h)
   end
   return rows
 end

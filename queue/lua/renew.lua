@@ -5,6 +5,8 @@
 -- Answers
 --       renewed    lockId, token, since (us), end (ms)
 --       lost, not_owner   as release.lua
+-- include head
+-- include lib
 local lock = open(ARGV[4])
 for _, h in pairs(lock.holders) do
   local d = describe(h)
@@ -15,7 +17,7 @@ for _, h in pairs(lock.holders) do
     h.ends = now + lease
     store(lock, h)
     emit('renewed', lock.name, d, h.token)
-    return finish('renewed', lock, {h.id, int(h.token), int(h.since), int(h.ends)})
+    return finish('renewed', lock, {h.id, h.token, h.since, h.ends})
   end
 end
 return finish('lost', lock)

@@ -4,6 +4,8 @@
 -- ARGV  none of its own
 -- Answers
 --       stats   locks held, locks waited for, requests waiting, the oldest waiting request's ticket (us, 0 for none)
+-- include head
+-- include lib
 local waiting, contended, oldest = 0, 0, 0
 for _, name in ipairs(redis.call('SMEMBERS', base .. CONTENDED)) do
   local n = redis.call('ZCARD', base .. QUEUE .. name)
@@ -15,4 +17,4 @@ for _, name in ipairs(redis.call('SMEMBERS', base .. CONTENDED)) do
     waiting, contended = waiting + n, contended + 1
   end
 end
-return {'stats', int(micros), '0', '0', '0', '0', int(redis.call('ZCARD', base .. NAMES)), int(contended), int(waiting), int(oldest)}
+return answer('stats', 0, 0, {redis.call('ZCARD', base .. NAMES), contended, waiting, oldest})

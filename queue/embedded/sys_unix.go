@@ -1,0 +1,17 @@
+//go:build unix && !linux
+
+package embedded
+
+import "syscall"
+
+// childAttr gives the child a process group of its own, so that a Ctrl-C in the terminal reaches us first and we can
+// end in order. Unlike Linux, these systems do not end it should we die without a word.
+func childAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
+
+const (
+	pauseSignal  = syscall.SIGSTOP
+	resumeSignal = syscall.SIGCONT
+	quitSignal   = syscall.SIGTERM
+)

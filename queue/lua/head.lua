@@ -1,0 +1,81 @@
+-- head.lua: the beginning of every script of this folder, which takes it in by a line "-- include head".
+--
+-- KEYS  1 the partition's base, "dl:{7}:". Every other key is the base and a suffix from keys.go, so that all a
+--         script touches lies in one slot.
+-- ARGV  1 notAfter: the last millisecond of Redis's clock at which this call may still run
+--       2 floor: the highest token the calling node has ever seen
+--       3 the calling node's id
+--       4 and on: the script's own
+-- Every answer begins with
+--       1 a word, 2 Redis's time (us), 3 the earliest end of a lease of the lock (ms, 0 for none), 4 how many
+--       leases ended, 5 the length of the queue, 6 how many grants for the calling node follow; then for each
+--       name, lockId, token, since (us), end (ms), freed (us); then the script's own. Numbers are integers.
+--
+-- A holder is a field of the lock's hash, its lockId the name, three lines the value:
+--       end(ms) state token since(us) ticket mode limit     state: H held, K held and asked for again by the same
+--       the request's descriptor, JSON                             request, P provisional until its node claims it
+--       its metadata, JSON
+-- A waiter is a field of the queue's hash, "client\nrequest" the name, three lines the value:
+--       deadline(ms) since(us), then descriptor and metadata as above.
+-- An event is lines: kind, lock, token (0 for none), Redis's time (ms), client, owner, and a reason where there is one.
+
+local base, notAfter, floor, me = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local clock = redis.call('TIME')
+local micros = clock[1] * 1000000 + clock[2]
+local now = math.floor(micros / 1000)
+
+-- int prints a number in full where it goes into a command or a string: Lua's own conversion rounds 16 digits. In an
+-- answer, a number becomes an integer, exact below 2^53, by itself.
+local function int(n) return string.format('%.0f', n) end
+
+-- A master that slept must not act on what was asked before it slept.
+if now > notAfter then return {'late', micros, 0, 0, 0, 0} end
+
+-- draw takes the partition's next ticket: above all before it, and above all that any node remembers.
+local drawn
+local function draw()
+  local t = math.max(micros, floor + 1)
+  local last = drawn or redis.call('SET', base .. TICKET, int(t), 'GET')
+  if last and tonumber(last) >= t then
+    t = tonumber(last) + 1
+    redis.call('SET', base .. TICKET, int(t))
+  end
+  drawn = t
+  return t
+end
+
+local function emit(kind, name, d, token, reason)
+  redis.call('PUBLISH', base .. EVENTS, string.format('%s\n%s\n%.0f\n%.0f\n%s\n%s\n', kind, name, token, now,
+    d.client, d.owner) .. (reason or ''))
+end
+
+local function parse(id, value)
+  local e, state, token, since, ticket, mode, limit, rest =
+    string.match(value, '^(%d+) (%a) (%d+) (%d+) (%d+) (%a) (%d+)\n(.*)$')
+  return {id = id, ends = tonumber(e), state = state, token = tonumber(token), since = tonumber(since),
+    ticket = tonumber(ticket), mode = mode, limit = tonumber(limit), rest = rest}
+end
+
+-- describe is the descriptor of a holder.
+local function describe(h)
+  if not h.d then h.d = cjson.decode(string.match(h.rest, '^[^\n]*')) end
+  return h.d
+end
+
+local function value(h)
+  return string.format('%.0f %s %.0f %.0f %.0f %s %.0f\n', h.ends, h.state, h.token, h.since, h.ticket, h.mode,
+    h.limit) .. h.rest
+end
+
+-- due is how the partition's clock knows a lease.
+local function due(name, h) return name .. '\n' .. h.id .. '\n' .. describe(h).node end
+
+-- put writes a holder, and notes when somebody must next look at its lease: at its renewal, or at its end.
+local function put(name, h)
+  local d, at = describe(h), h.ends
+  if d.autoRenew and h.state ~= 'P' and h.ends < math.floor(h.since / 1000) + d.maxHold then
+    at = math.min(at, now + d.renewEvery)
+  end
+  redis.call('HSET', base .. LOCK .. name, h.id, value(h))
+  redis.call('ZADD', base .. DUE, int(at), due(name, h))
+end

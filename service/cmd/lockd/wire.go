@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/redis/rueidis"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"distributedlock/graph"
+	"distributedlock/queue"
+	"distributedlock/queue/embedded"
+	"distributedlock/service"
+	"distributedlock/service/config"
+	"distributedlock/transport"
+)
+
+// supported refuses the settings of what this version does not have: to ignore them would promise what it cannot keep.
+func supported(cfg *config.Config) error {
+	for name, set := range map[string]bool{
+		"REDIS_SENTINELS": len(cfg.RedisSentinels) > 0, "REDIS_CLUSTER": len(cfg.RedisCluster) > 0,
+		"REDIS_WAIT_REPLICAS": cfg.RedisWaitReplicas > 0, "FAILOVER_QUARANTINE": cfg.FailoverQuarantine,
+		"AUTH_TOKENS_FILE": cfg.AuthTokensFile != "",
+	} {
+		if set {
+			return fmt.Errorf("%s is set, and this version does not have it yet", name)
+		}
+	}
+	return nil
+}
+
+// storeOptions is the one place that says how Redis is reached.
+func storeOptions(cfg *config.Config, private *embedded.Server, node string) (queue.Options, error) {
+	o := queue.Options{Node: node, Prefix: cfg.RedisKeyPrefix, Partitions: cfg.RedisPartitions}
+	if private != nil {
+		o.Redis, o.Embedded = queue.At(private.Network(), private.Addr()), !private.Real()
+		return o, nil
+	}
+	o.Redis = rueidis.ClientOption{InitAddress: []string{net.JoinHostPort(cfg.RedisHost, strconv.Itoa(cfg.RedisPort))},
+		SelectDB: cfg.RedisDB, Username: cfg.RedisUsername, Password: cfg.RedisPassword}
+	if cfg.RedisTLS {
+		conf, err := redisTLS(cfg)
+		if err != nil {
+			return o, err
+		}
+		o.Redis.TLSConfig = conf
+	}
+	return o, nil
+}
+
+func redisTLS(cfg *config.Config) (*tls.Config, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cfg.RedisHost}
+	if cfg.RedisTLSCA != "" {
+		pem, err := os.ReadFile(cfg.RedisTLSCA)
+		if err != nil {
+			return nil, fmt.Errorf("REDIS_TLS_CA: %w", err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("REDIS_TLS_CA: %s holds no certificate", cfg.RedisTLSCA)
+		}
+	}
+	if cfg.RedisTLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(cfg.RedisTLSCert, cfg.RedisTLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("REDIS_TLS_CERT and REDIS_TLS_KEY: %w", err)
+		}
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	return conf, nil
+}
+
+func managerOptions(cfg *config.Config, opts queue.Options, addr net.Addr, met *service.Metrics, log *zap.Logger) service.Options {
+	host, _ := os.Hostname()
+	about, err := json.Marshal(map[string]any{"host": host, "address": addr.String(), "version": version,
+		"started": time.Now().UTC().Format(time.RFC3339)})
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return service.Options{
+		RenewalInterval: cfg.RenewalInterval, MaxHold: cfg.MaxHold, Grace: cfg.SessionGrace, MaxQueue: cfg.MaxQueue,
+		Database: cfg.RedisDB, Connect: func() (rueidis.Client, error) { return queue.Connect(opts) },
+		About: string(about), Log: log, Metrics: met,
+	}
+}
+
+func faceOptions(cfg *config.Config, set *metrics.Set, log *zap.Logger) transport.Options {
+	return transport.Options{
+		Addr: cfg.ListenAddr, DefaultTimeout: cfg.DefaultTimeout, MaxTimeout: cfg.MaxTimeout, MaxWait: cfg.MaxWaitTimeout,
+		MaxHold: cfg.MaxHold, ClientToken: cfg.ClientToken, AdminToken: cfg.AdminToken, Version: version,
+		Started: time.Now(), Logger: log, Metrics: set,
+	}
+}
+
+// locks fits the manager to what transport asks for.
+type locks struct{ *service.Manager }
+
+// Graph is the wait-for graph in transport's words.
+func (l locks) Graph(ctx context.Context) (transport.Graph, error) {
+	state, err := l.WaitFor(ctx)
+	if err != nil {
+		return transport.Graph{}, err
+	}
+	var out transport.Graph
+	seen := map[graph.Owner]bool{}
+	owner := func(o graph.Owner) transport.GraphOwner {
+		g := transport.GraphOwner{Client: o.Client, Owner: o.ID}
+		if !seen[o] {
+			seen[o] = true
+			out.Owners = append(out.Owners, g)
+		}
+		return g
+	}
+	for _, e := range graph.Edges(state) {
+		out.Edges = append(out.Edges, transport.GraphEdge{Waiter: owner(e.Waiter), Holder: owner(e.Holder), Lock: e.Lock, Since: e.Since})
+	}
+	for _, cycle := range graph.Cycles(state) {
+		var steps []transport.CycleStep
+		for _, s := range cycle {
+			steps = append(steps, transport.CycleStep{Client: s.Owner.Client, Owner: s.Owner.ID, Holds: s.Holds, WaitsFor: s.WaitsFor})
+		}
+		out.Cycles = append(out.Cycles, steps)
+	}
+	return out, nil
+}
+
+func newLogger(cfg *config.Config, to io.Writer) (*zap.Logger, error) {
+	level, err := zapcore.ParseLevel(cfg.LogLevel)
+	if err != nil {
+		return nil, fmt.Errorf("LOG_LEVEL: %w", err)
+	}
+	enc := zap.NewProductionEncoderConfig()
+	enc.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	encoder := zapcore.NewJSONEncoder(enc)
+	if cfg.LogFormat == "console" {
+		encoder = zapcore.NewConsoleEncoder(enc)
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(to)), level)), nil
+}
+
+// newNodeID is a name for this run of this process, unique in any fleet.
+func newNodeID() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "node"
+	}
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r == 0x7f || r == '{' || r == '}' {
+			return '-'
+		}
+		return r
+	}, host) + "-" + hex.EncodeToString(b[:])
+}
+
+func goVersion() string { return runtime.Version() }
+
+// banner tells a newcomer what runs, and what to do with it.
+func banner(w io.Writer, cfg *config.Config, addr net.Addr, private *embedded.Server) {
+	fmt.Fprintf(w, `lockd %s, development mode
+  redis        %s, private to this process: all locks are gone when it ends
+  serving      http://%s
+  admin token  %s
+
+try it:
+  curl -X POST http://%[3]s/locks/hello/acquire -d '{"clientId":"me"}'
+
+`, version, private.Kind(), addr, cfg.AdminToken)
+}
+
+// healthcheck asks the lockd of this machine whether it is ready, so that an image needs no curl.
+func healthcheck(ctx context.Context, cfg *config.Config) error {
+	host, port, err := net.SplitHostPort(cfg.ListenAddr)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	scheme, client := "http", &http.Client{Timeout: 3 * time.Second}
+	if cfg.TLSCert != "" {
+		scheme = "https"
+		// The certificate is for the world's name of this server, not for 127.0.0.1.
+		client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // as said
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+"/readyz", http.NoBody)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close() //nolint:errcheck // nothing depends on it
+	if res.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
+		return errors.New(strings.TrimSpace(res.Status + " " + string(body)))
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+// Package transport is the service's face on the network: the REST calls, their errors as problem+json (RFC 9457),
+// authentication, the metrics page and the OpenAPI document.
+//
+// It decides nothing about locks. What it needs of the lock manager it declares as [Locks].
+package transport

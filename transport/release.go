@@ -1,0 +1,51 @@
+package transport
+
+// release is POST /locks/{name}/release.
+func (c *call) release() error {
+	var b releaseBody
+	if err := readInto(c, c.s.bodies.release, &b); err != nil {
+		return err
+	}
+	held, err := c.s.locks.Release(c.r.Context(), c.name, b.client, b.lockID)
+	if err != nil {
+		return err
+	}
+	w := &c.out
+	w.open('{')
+	w.bool("released", true)
+	w.text("lockName", c.name)
+	w.text("lockId", b.lockID)
+	w.seconds("heldFor", held)
+	w.close('}')
+	return c.ok(typeJSON)
+}
+
+// renew is POST /locks/{name}/renew.
+func (c *call) renew() error {
+	var b renewBody
+	if err := readInto(c, c.s.bodies.renew, &b); err != nil {
+		return err
+	}
+	g, err := c.s.locks.Renew(c.r.Context(), c.name, b.client, b.token, b.lease)
+	if err != nil {
+		return err
+	}
+	w := &c.out
+	w.open('{')
+	w.bool("renewed", true)
+	w.text("lockName", c.name)
+	w.time("expiresAt", g.End)
+	w.millis("ttlMs", g.TTL)
+	w.num("fencingToken", g.Token)
+	w.close('}')
+	return c.ok(typeJSON)
+}
+
+// readInto reads a body and reports all that is wrong with the request.
+func readInto[T any](c *call, fields []field[T], into *T) error {
+	if err := c.readBody(); err != nil {
+		return err
+	}
+	decode(c.body, fields, into, &c.faults)
+	return c.faults.err()
+}

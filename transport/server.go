@@ -1,0 +1,67 @@
+package transport
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/julienschmidt/httprouter"
+	"go.uber.org/zap"
+)
+
+const (
+	// readTimeout is for a request's head and body together; a request that waits is freed of it once it is read.
+	readTimeout = 10 * time.Second
+	idleTimeout = 2 * time.Minute
+	// writeSlack is how much longer than the longest wait an answer may take to be read by its client.
+	writeSlack = 30 * time.Second
+	// grantTimeout is for a client that waited to take its grant.
+	grantTimeout   = 10 * time.Second
+	maxHeaderBytes = 16 << 10
+)
+
+// server answers the calls.
+type server struct {
+	locks  Locks
+	opts   Options
+	log    *zap.Logger
+	auth   authenticator
+	router *httprouter.Router
+	routes []*route
+	// unmatched stands for every path and method that no route takes.
+	unmatched *route
+	bodies    bodyFields
+}
+
+// New is the handler of every call.
+func New(locks Locks, opts Options) http.Handler {
+	return newServer(locks, opts)
+}
+
+func newServer(locks Locks, opts Options) *server {
+	opts = opts.withDefaults()
+	s := &server{locks: locks, opts: opts, log: opts.Logger, auth: newAuthenticator(opts.ClientToken, opts.AdminToken)}
+	s.bodies = newBodyFields(opts)
+	s.route()
+	return s
+}
+
+// NewServer is an HTTP server for the handler, with a bound on everything that a client could draw out. Its write
+// timeout is longer than the longest wait: a shorter one would lose grants in silence.
+func NewServer(handler http.Handler, opts Options) *http.Server {
+	opts = opts.withDefaults()
+	return &http.Server{
+		Addr:              opts.Addr,
+		Handler:           handler,
+		ReadHeaderTimeout: readTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      opts.MaxWait + readTimeout + writeSlack,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          zap.NewStdLog(opts.Logger.Named("http")),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		},
+	}
+}
