@@ -21,13 +21,16 @@ type Pulse struct {
 	Mine bool
 }
 
-// Beat shows that the node is there and looks for what it may have missed, in one round trip and two commands a
+// Beat shows that the node is there and looks for what it may have missed, in two round trips and two commands a
 // partition. The counters are added to the fleet's.
 func (s *Store) Beat(ctx context.Context, counters map[string]int64) ([]Pulse, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
 	defer cancel()
-	cmds := make(rueidis.Commands, 0, 1+2*s.keys.partitions+len(counters))
-	cmds = append(cmds, s.client.B().Time().Build())
+	if err := s.readClock(ctx); err != nil { // apart from the rest, as it belongs to no slot
+		return nil, err
+	}
+	now := s.clock.now()
+	cmds := make(rueidis.Commands, 0, 2*s.keys.partitions+len(counters))
 	for _, base := range s.keys.bases {
 		cmds = append(cmds,
 			s.client.B().Set().Key(base+keyNode+s.opts.Node).Value("here").Get().Px(nodeTTL).Build(),
@@ -37,18 +40,14 @@ func (s *Store) Beat(ctx context.Context, counters map[string]int64) ([]Pulse, e
 		cmds = append(cmds, s.client.B().Hincrby().Key(s.keys.bases[0]+keyStats).Field(field).Increment(n).Build())
 	}
 	res := s.client.DoMulti(ctx, cmds...)
-	at, err := res[0].AsIntSlice()
-	if err != nil || len(at) != 2 {
-		return nil, readError("TIME", err)
-	}
-	s.clock.learn(at[0]*1e6 + at[1])
 	pulses := make([]Pulse, s.keys.partitions)
 	for p := range pulses {
-		if pulses[p], err = s.readPulse(res[1+2*p:3+2*p], at[0]*1e6+at[1]); err != nil {
+		var err error
+		if pulses[p], err = s.readPulse(res[2*p:2*p+2], now); err != nil {
 			return nil, err
 		}
 	}
-	for _, r := range res[1+2*s.keys.partitions:] {
+	for _, r := range res[2*s.keys.partitions:] {
 		if err := r.Error(); err != nil {
 			return nil, readError("HINCRBY", err)
 		}

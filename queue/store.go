@@ -158,7 +158,7 @@ func (s *Store) check(ctx context.Context) error {
 func (s *Store) readClock(ctx context.Context) error {
 	at, err := s.client.Do(ctx, s.client.B().Time().Build()).AsIntSlice()
 	if err != nil || len(at) != 2 {
-		return explain("TIME", err)
+		return readError("TIME", err)
 	}
 	s.clock.learn(at[0]*1e6 + at[1])
 	return nil

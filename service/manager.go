@@ -27,7 +27,7 @@ type Options struct {
 	MaxQueue int
 	// MaxWaiting is how many requests may wait on this node at once. Default 100,000.
 	MaxWaiting int
-	// Settle is how long a call goes on asking when an answer of Redis was lost. Default 4 s.
+	// Settle is how long a call goes on asking when an answer of Redis was lost. Default 3 s.
 	Settle time.Duration
 	// Database is the number of the Redis database.
 	Database int
@@ -66,7 +66,7 @@ func New(store *queue.Store, opts Options) *Manager {
 		opts.MaxWaiting = 100_000
 	}
 	if opts.Settle == 0 {
-		opts.Settle = 4 * time.Second
+		opts.Settle = 3 * time.Second
 	}
 	if opts.Log == nil {
 		opts.Log = zap.NewNop()
@@ -150,12 +150,12 @@ func (m *Manager) noticed(partition int, err error) {
 // settle repeats a call whose outcome is unknown until it is known, for as long as Settle. The call must be one that
 // may be repeated. known reports whether an earlier attempt may have run.
 func (m *Manager) settle(ctx context.Context, name string, call func(repeated bool) error) error {
+	end := time.Now().Add(m.opts.Settle)
 	err := call(false)
 	m.noticed(m.store.Partition(name), err)
 	if !errors.Is(err, queue.ErrUnknown) {
 		return err
 	}
-	end := time.Now().Add(m.opts.Settle)
 	for time.Now().Before(end) && ctx.Err() == nil {
 		if !m.up.Load() {
 			m.pause(ctx, 20*time.Millisecond)

@@ -52,8 +52,8 @@ func storeOptions(cfg *config.Config, private *embedded.Server, node string) (qu
 		o.Redis, o.Embedded = queue.At(private.Network(), private.Addr()), !private.Real()
 		return o, nil
 	}
-	o.Redis = rueidis.ClientOption{InitAddress: []string{net.JoinHostPort(cfg.RedisHost, strconv.Itoa(cfg.RedisPort))},
-		SelectDB: cfg.RedisDB, Username: cfg.RedisUsername, Password: cfg.RedisPassword}
+	o.Redis = queue.At("tcp", net.JoinHostPort(cfg.RedisHost, strconv.Itoa(cfg.RedisPort)))
+	o.Redis.SelectDB, o.Redis.Username, o.Redis.Password = cfg.RedisDB, cfg.RedisUsername, cfg.RedisPassword
 	if cfg.RedisTLS {
 		conf, err := redisTLS(cfg)
 		if err != nil {
