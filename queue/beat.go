@@ -21,38 +21,56 @@ type Pulse struct {
 	Mine bool
 }
 
-// Beat shows that the node is there and looks for what it may have missed, in two round trips and two commands a
-// partition. The counters are added to the fleet's.
-func (s *Store) Beat(ctx context.Context, counters map[string]int64) ([]Pulse, error) {
+// Beat shows that the node is there and looks for what it may have missed, with two commands a partition. The counters
+// are added to the fleet's: told reports whether they were.
+func (s *Store) Beat(ctx context.Context, counters map[string]int64) (pulses []Pulse, told bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
 	defer cancel()
 	if err := s.readClock(ctx); err != nil { // apart from the rest, as it belongs to no slot
-		return nil, err
+		return nil, false, err
 	}
 	now := s.clock.now()
-	cmds := make(rueidis.Commands, 0, 2*s.keys.partitions+len(counters))
+	cmds := make(rueidis.Commands, 0, 2*s.keys.partitions)
 	for _, base := range s.keys.bases {
+		// A read that moves the key's end is allowed even where Redis is out of memory; a SET would not be.
 		cmds = append(cmds,
-			s.client.B().Set().Key(base+keyNode+s.opts.Node).Value("here").Get().Px(nodeTTL).Build(),
+			s.client.B().Getex().Key(base+keyNode+s.opts.Node).Px(nodeTTL).Build(),
 			s.client.B().Zrange().Key(base+keyDue).Min("0").Max("0").Withscores().Build())
 	}
+	res := s.client.DoMulti(ctx, cmds...)
+	pulses = make([]Pulse, s.keys.partitions)
+	var shown rueidis.Commands
+	for p := range pulses {
+		if pulses[p], err = s.readPulse(res[2*p:2*p+2], now); err != nil {
+			return nil, false, err
+		}
+		if pulses[p].Missed || pulses[p].Claims {
+			shown = append(shown, s.client.B().Set().Key(s.keys.bases[p]+keyNode+s.opts.Node).Value("here").Px(nodeTTL).Build())
+		}
+	}
+	for _, r := range s.client.DoMulti(ctx, shown...) {
+		if err := r.Error(); err != nil && !refusedByRedis(err) {
+			return nil, false, readError("SET", err)
+		}
+	}
+	told, err = s.tell(ctx, counters)
+	return pulses, told, err
+}
+
+// tell adds to the fleet's counters.
+func (s *Store) tell(ctx context.Context, counters map[string]int64) (bool, error) {
+	cmds := make(rueidis.Commands, 0, len(counters))
 	for field, n := range counters {
 		cmds = append(cmds, s.client.B().Hincrby().Key(s.keys.bases[0]+keyStats).Field(field).Increment(n).Build())
 	}
-	res := s.client.DoMulti(ctx, cmds...)
-	pulses := make([]Pulse, s.keys.partitions)
-	for p := range pulses {
-		var err error
-		if pulses[p], err = s.readPulse(res[2*p:2*p+2], now); err != nil {
-			return nil, err
+	for _, r := range s.client.DoMulti(ctx, cmds...) {
+		if err := r.Error(); refusedByRedis(err) {
+			return false, nil
+		} else if err != nil {
+			return false, readError("HINCRBY", err)
 		}
 	}
-	for _, r := range res[2*s.keys.partitions:] {
-		if err := r.Error(); err != nil {
-			return nil, readError("HINCRBY", err)
-		}
-	}
-	return pulses, nil
+	return true, nil
 }
 
 func (s *Store) readPulse(res []rueidis.RedisResult, now int64) (Pulse, error) {
@@ -61,7 +79,7 @@ func (s *Store) readPulse(res []rueidis.RedisResult, now int64) (Pulse, error) {
 	if rueidis.IsRedisNil(err) {
 		p.Missed = true
 	} else if err != nil {
-		return p, readError("SET", err)
+		return p, readError("GETEX", err)
 	}
 	p.Claims = before == "claim"
 	first, err := res[1].AsZScores()

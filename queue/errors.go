@@ -10,6 +10,9 @@ import (
 var (
 	// ErrUnavailable: Redis was not reached, or refused; nothing was changed.
 	ErrUnavailable = errors.New("redis is not available")
+	// ErrRefused comes with ErrUnavailable where Redis answered that it would not do it: it is out of memory, loading,
+	// or a replica.
+	ErrRefused = errors.New("redis refused the command")
 	// ErrUnknown: the command was sent and no answer came; it may have run. Ask again with the same request id.
 	ErrUnknown = errors.New("the outcome is unknown")
 	// ErrLost: no such grant lives; it expired, was released or was forced.

@@ -128,7 +128,7 @@ func explain(what string, err error) error {
 	var op *net.OpError
 	switch e, ok := rueidis.IsRedisErr(err); {
 	case ok && refused(e.Error()):
-		return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, err)
+		return fmt.Errorf("%w: %w: %s: %w", ErrUnavailable, ErrRefused, what, err)
 	case ok:
 		return fmt.Errorf("%s: %w", what, err)
 	case errors.As(err, &op) && op.Op == "dial", errors.Is(err, rueidis.ErrClosing):
@@ -136,6 +136,11 @@ func explain(what string, err error) error {
 	default:
 		return fmt.Errorf("%w: %s: %w", ErrUnknown, what, err)
 	}
+}
+
+func refusedByRedis(err error) bool {
+	e, ok := rueidis.IsRedisErr(err)
+	return ok && refused(e.Error())
 }
 
 // refused are the answers of a Redis that did not run the script at all.

@@ -85,6 +85,7 @@ func Connect(opts Options) (rueidis.Client, error) {
 	o.AlwaysRESP2 = opts.Embedded
 	o.ConnWriteTimeout = time.Second
 	o.Dialer.Timeout, o.Dialer.KeepAlive = time.Second, time.Second
+	o.RingScaleEachConn = 13 // a full ring ignores deadlines; 8,192 commands under way do not fill it
 	o.ClientName = "lockd-" + opts.Node
 	if o.PipelineMultiplex == 0 {
 		o.PipelineMultiplex = -1

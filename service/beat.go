@@ -35,10 +35,12 @@ func (m *Manager) beat(ctx context.Context) error {
 }
 
 func (m *Manager) once(ctx context.Context) error {
-	told := m.counts.take()
-	pulses, err := m.store.Beat(ctx, told)
+	counts := m.counts.take()
+	pulses, told, err := m.store.Beat(ctx, counts)
+	if !told {
+		m.counts.give(counts)
+	}
 	if err != nil {
-		m.counts.give(told)
 		return err
 	}
 	if !m.up.Swap(true) {
@@ -63,16 +65,30 @@ func (m *Manager) once(ctx context.Context) error {
 			p.follow(pulse.Next, pulse.Mine)
 		}
 	}
-	m.undo(ctx)
-	return m.bury(ctx)
-}
-
-// bury clears the lines of nodes that died.
-func (m *Manager) bury(ctx context.Context) error {
 	dead, err := m.store.Dead(ctx)
 	if err != nil {
 		return err
 	}
+	m.tidy(ctx, dead)
+	return nil
+}
+
+// tidy does what may take longer than a beat, beside the beats and once at a time.
+func (m *Manager) tidy(ctx context.Context, dead []string) {
+	if len(dead) == 0 && m.undone.empty() || !m.tidying.CompareAndSwap(false, true) {
+		return
+	}
+	m.tasks.Go(func() {
+		defer m.tidying.Store(false)
+		m.undo(ctx)
+		if err := m.bury(ctx, dead); err != nil && ctx.Err() == nil {
+			m.log.Warn("a dead node's requests are not all put aside yet", zap.Error(err))
+		}
+	})
+}
+
+// bury clears the lines of nodes that died.
+func (m *Manager) bury(ctx context.Context, dead []string) error {
 	for _, node := range dead {
 		m.log.Warn("a node is gone; its waiting requests are put aside", zap.String("node", node))
 		for p := range m.parts {
@@ -106,6 +122,12 @@ func (u *undoList) add(q *queue.Request) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.list = append(u.list, q)
+}
+
+func (u *undoList) empty() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.list) == 0
 }
 
 func (u *undoList) take() []*queue.Request {

@@ -56,6 +56,7 @@ type Manager struct {
 	drain    sync.Once
 	tasks    sync.WaitGroup
 	undone   undoList
+	tidying  atomic.Bool
 	counts   counters
 	totals   totalsCache
 }
@@ -138,7 +139,7 @@ func (m *Manager) noticed(partition int, err error) {
 	if unknown {
 		m.parts[partition].doubt()
 	}
-	if unknown || errors.Is(err, queue.ErrUnavailable) {
+	if unknown || errors.Is(err, queue.ErrUnavailable) && !errors.Is(err, queue.ErrRefused) {
 		m.up.Store(false)
 		select {
 		case m.probe <- struct{}{}:

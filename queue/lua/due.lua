@@ -28,7 +28,8 @@ for _, entry in ipairs(due) do
     store(lock, h)
   else
     redis.call('ZREM', base .. DUE, entry)
-    lock.listed, lock.changed, lock.freed = true, true, lock.freed or micros
+    if not lock.listed then redis.call('ZREM', base .. NAMES, name) end
+    lock.changed, lock.freed = true, lock.freed or micros
   end
   finish('', lock)
 end

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- renew.lua: give a live grant a new end.
 --
 -- ARGV  4 name, 5 client, 6 renewalToken, 7 lease (ms, 0 for the grant's own)
