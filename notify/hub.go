@@ -62,13 +62,13 @@ func (h *Hub) Up() bool { return h.up.Load() }
 func (h *Hub) Mute(on bool) { h.muted.Store(on) }
 
 // Run listens until the context ends.
-func (h *Hub) Run(ctx context.Context) error {
+func (h *Hub) Run(ctx context.Context) {
 	pause := time.Duration(0)
 	for again := false; ctx.Err() == nil; {
 		subscribed, err := h.listen(ctx, again)
 		h.up.Store(false)
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
 		h.opts.Log.Warn("subscription lost, subscribing again", zap.Error(err))
 		again = again || subscribed
@@ -82,7 +82,6 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-time.After(pause):
 		}
 	}
-	return nil
 }
 
 var errSilent = errors.New("the node's own ping did not come back")

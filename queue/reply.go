@@ -40,7 +40,7 @@ func readReply(msgs []rueidis.RedisMessage, _ int) (reply, error) {
 		return reply{}, errReply
 	}
 	n := numbers(fields[1:headColumns])
-	if n == nil || len(fields) < headColumns+handedColumns*int(n[4]) {
+	if len(n) != headColumns-1 || len(fields) < headColumns+handedColumns*int(n[4]) {
 		return reply{}, errReply
 	}
 	r := reply{word: fields[0], micros: n[0]}

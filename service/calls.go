@@ -98,7 +98,7 @@ func (m *Manager) List(ctx context.Context, prefix, after string, limit int) ([]
 // Health asks Redis how it is.
 func (m *Manager) Health(ctx context.Context) (queue.Health, error) { return m.store.Health(ctx) }
 
-// ErrEvicts: Redis may throw locks away when memory runs short.
+// ErrEvicts says that Redis may throw locks away when memory runs short.
 var ErrEvicts = errors.New("redis may evict lock keys: set maxmemory-policy to noeviction")
 
 // Ready reports why the node should get no requests, nil where it should.

@@ -47,10 +47,13 @@ type member struct {
 }
 
 // node starts one more node. It ends with the test, or by kill, which leaves everything as a crash would.
-func (f *fleet) node() *member {
+func (f *fleet) node(change ...func(*queue.Options)) *member {
 	f.t.Helper()
 	f.nodes++
 	o := queue.Options{Node: fmt.Sprintf("node-%d", f.nodes), Redis: queue.At(f.redis.Network(), f.redis.Addr())}
+	for _, c := range change {
+		c(&o)
+	}
 	store, err := queue.Open(f.t.Context(), o)
 	if err != nil {
 		f.t.Fatal(err)

@@ -91,7 +91,10 @@ func New(store *queue.Store, opts Options) *Manager {
 // Run serves until the context ends. Call [Manager.Drain] first for an orderly end.
 func (m *Manager) Run(ctx context.Context) error {
 	var g errgroup.Group
-	g.Go(func() error { return m.hub.Run(ctx) })
+	g.Go(func() error {
+		m.hub.Run(ctx)
+		return nil
+	})
 	g.Go(func() error { return m.beat(ctx) })
 	for _, p := range m.parts {
 		g.Go(func() error { return p.run(ctx) })

@@ -154,7 +154,7 @@ func (n *node) tryContext(ctx context.Context, method, path, body string) (int, 
 	if err != nil {
 		return 0, nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end
+	defer res.Body.Close()
 	raw, err := io.ReadAll(res.Body)
 	if err != nil {
 		return res.StatusCode, nil, err

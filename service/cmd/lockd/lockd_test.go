@@ -57,7 +57,9 @@ func TestNodeKilled(t *testing.T) {
 	held := a.acquire(200, "x", `{"clientId":"holder"}`)
 	var wg sync.WaitGroup
 	for i := range 3 {
-		wg.Go(func() { _, _, _ = dead.try(http.MethodPost, "/locks/x/acquire", fmt.Sprintf(`{"clientId":"d%d","waitTimeout":60}`, i)) })
+		wg.Go(func() {
+			_, _, _ = dead.try(http.MethodPost, "/locks/x/acquire", fmt.Sprintf(`{"clientId":"d%d","waitTimeout":60}`, i))
+		})
 	}
 	a.queue("x", 3)
 	got := make(chan answer, 1)
@@ -179,7 +181,7 @@ func TestGoneAtTheGrant(t *testing.T) {
 		_ = conn.(*net.TCPConn).CloseWrite() // the server sees the end; what it still sends can be read
 		wg.Wait()
 		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-		if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil && res.StatusCode == 200 {
+		if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil && res.StatusCode == http.StatusOK {
 			raw, _ := io.ReadAll(res.Body)
 			_, id, _ := strings.Cut(string(raw), `"lockId":"`)
 			id, _, _ = strings.Cut(id, `"`)

@@ -31,8 +31,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	case err != nil:
 		return err
 	case cfg.Version:
-		fmt.Fprintln(stdout, "lockd", version)
-		return nil
+		_, err := fmt.Fprintln(stdout, "lockd", version)
+		return err
 	case cfg.PrintConfig:
 		cfg.Print(stdout)
 		return nil
@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", cfg.ListenAddr)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.ListenAddr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -57,7 +57,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			return err
 		}
 		defer private.Stop() //nolint:errcheck // its state ends with the process
-		banner(stdout, cfg, listener.Addr(), private)
+		if err := banner(stdout, cfg, listener.Addr(), private); err != nil {
+			return err
+		}
 		var died context.CancelCauseFunc
 		ctx, died = context.WithCancelCause(ctx)
 		defer died(nil)
@@ -124,7 +126,12 @@ func runUntil(ctx context.Context, grace time.Duration, manager *service.Manager
 			log.Warn("connections were cut that did not end in time", zap.Error(e))
 			_ = server.Close()
 		}
-		<-failed
+		if e := <-failed; !errors.Is(e, http.ErrServerClosed) {
+			err = e
+		}
+		if why := context.Cause(ctx); !errors.Is(why, context.Canceled) {
+			err = errors.Join(err, why)
+		}
 	}
 	stop()
 	return errors.Join(err, g.Wait())

@@ -173,8 +173,8 @@ func newNodeID() string {
 func goVersion() string { return runtime.Version() }
 
 // banner tells a newcomer what runs, and what to do with it.
-func banner(w io.Writer, cfg *config.Config, addr net.Addr, private *embedded.Server) {
-	fmt.Fprintf(w, `lockd %s, development mode
+func banner(w io.Writer, cfg *config.Config, addr net.Addr, private *embedded.Server) error {
+	_, err := fmt.Fprintf(w, `lockd %s, development mode
   redis        %s, private to this process: all locks are gone when it ends
   serving      http://%s
   admin token  %s
@@ -183,6 +183,7 @@ try it:
   curl -X POST http://%[3]s/locks/hello/acquire -d '{"clientId":"me"}'
 
 `, version, private.Kind(), addr, cfg.AdminToken)
+	return err
 }
 
 // healthcheck asks the lockd of this machine whether it is ready, so that an image needs no curl.

@@ -1,0 +1,58 @@
+# Everything that one does with this repository. `make` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools have a module file of their own, so that the product's lists what the product needs.
+TOOL := go tool -modfile=.ci/tools/go.mod
+
+# The race detector needs a C compiler; scripts/setup says so loudly where there is none.
+RACE = $(shell command -v "$${CC:-cc}" >/dev/null && echo -race)
+# A Redis that all packages share serves them one after another.
+SERIAL = $(if $(TEST_REDIS_ADDR),-p 1)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## serve on 127.0.0.1:5000 with a private Redis that ends with it
+	go run ./service/cmd/lockd -dev
+
+.PHONY: test
+test: setup ## every test, with the race detector, and the linters; installs what it needs
+	$(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) $(SERIAL) -timeout 20m ./...
+	$(MAKE) --no-print-directory lint
+
+.PHONY: race
+race: setup ## the tests of packages PKG (all), RUNS (3) times over with the race detector, in random order
+	go test -race $(SERIAL) -shuffle on -count $(or $(RUNS),3) -timeout 60m $(or $(PKG),./...)
+
+.PHONY: lint
+lint: ## vet, linters, formatting, import rules
+	$(TOOL) golangci-lint run
+
+.PHONY: fmt
+fmt: ## format the code
+	$(TOOL) golangci-lint fmt
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what we import (VULN_DB: the address of another database)
+	@scripts/vuln
+
+.PHONY: bench
+bench: setup ## every benchmark, with allocations
+	go test -run '^$$' -bench . -benchmem $(SERIAL) $(or $(PKG),./...)
+
+.PHONY: fuzz
+fuzz: setup ## every fuzz target, FUZZTIME (20s) each
+	@scripts/fuzz
+
+.PHONY: loadtest
+loadtest: ## 50 clients, 1000 operations against the server that runs on port 5000
+	go run ./scripts/loadtest -concurrent 50 -operations 1000
+
+.PHONY: setup
+setup: ## install what the tests need and is not here
+	@scripts/setup
