@@ -8,7 +8,8 @@ import (
 	"distributedlock/queue"
 )
 
-// Acquire takes the lock, waiting up to q.Wait for it. It fills in q's ids and what the node decides. A caller that
+// Acquire takes the lock, waiting up to q.Wait for it, and returns how long it stood in line: 0 for a grant that came
+// at once. It fills in q's ids and what the node decides. A caller that
 // goes away (ctx) leaves the line at once. Errors: *queue.BusyError, *queue.FullError, *queue.LimitError,
 // queue.ErrMismatch, ErrUnavailable, ErrUnknown, ErrDraining, ErrBusy, ctx.Err().
 func (m *Manager) Acquire(ctx context.Context, q *queue.Request) (queue.Grant, time.Duration, error) {
@@ -19,12 +20,16 @@ func (m *Manager) Acquire(ctx context.Context, q *queue.Request) (queue.Grant, t
 	}
 	var g queue.Grant
 	var err error
+	stood := false
 	if q.Wait == 0 {
 		g, err = m.try(ctx, q)
 	} else {
-		g, err = m.wait(ctx, q, start)
+		g, stood, err = m.wait(ctx, q, start)
 	}
-	waited := time.Since(start)
+	waited := time.Duration(0)
+	if stood {
+		waited = time.Since(start)
+	}
 	if err != nil {
 		return g, waited, m.failed(err)
 	}
@@ -82,10 +87,10 @@ func (m *Manager) try(ctx context.Context, q *queue.Request) (queue.Grant, error
 
 // wait asks, and then stands in line until something ends the wait. The place is there before the question goes out,
 // as the grant may come back before the answer does.
-func (m *Manager) wait(ctx context.Context, q *queue.Request, start time.Time) (queue.Grant, error) {
+func (m *Manager) wait(ctx context.Context, q *queue.Request, start time.Time) (g queue.Grant, stood bool, err error) {
 	if m.waiting.Add(1) > int64(m.opts.MaxWaiting) {
 		m.waiting.Add(-1)
-		return queue.Grant{}, queue.ErrBusy
+		return g, false, queue.ErrBusy
 	}
 	defer m.waiting.Add(-1)
 	ps := &m.parts[m.store.Partition(q.Name)].places
@@ -96,13 +101,15 @@ func (m *Manager) wait(ctx context.Context, q *queue.Request, start time.Time) (
 		if ps.leave(p) && errors.Is(err, queue.ErrUnknown) && ctx.Err() != nil {
 			m.Abandon(q)
 		}
-		return queue.Grant{}, err
+		return g, false, err
 	case a.Word == queue.Granted:
 		ps.end(p, a.Grant, queue.Handed{}, nil)
 	default:
 		ps.queued(p, a.Ticket)
+		stood = true
 	}
-	return m.stand(ctx, q, p, start)
+	g, err = m.stand(ctx, q, p, start)
+	return g, stood, err
 }
 
 // stand waits in line.

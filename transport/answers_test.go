@@ -41,9 +41,9 @@ var (
 	tooLarge    = `{"clientId":"` + strings.Repeat("x", 70<<10) + `"}`
 	errSurprise = errors.New("a surprise")
 	errWrapped  = fmt.Errorf("%w: SECRET address", queue.ErrUnavailable)
-	lockedOut   = &queue.BusyError{Holders: []queue.Grant{held("c9")}, Queue: 2}
-	timedOut    = &queue.BusyError{Holders: []queue.Grant{held("c9")}, Queue: 2, Waited: 2500 * time.Millisecond, TimedOut: true}
-	deadlocked  = &DeadlockError{Cycle: someGraph().Cycles[0]}
+	errHeld     = &queue.BusyError{Holders: []queue.Grant{held("c9")}, Queue: 2}
+	errTimedOut = &queue.BusyError{Holders: []queue.Grant{held("c9")}, Queue: 2, Waited: 2500 * time.Millisecond, TimedOut: true}
+	errDeadlock = &DeadlockError{Cycle: someGraph().Cycles[0]}
 )
 
 // liveAnswers are all answers of all operations.
@@ -97,9 +97,9 @@ func commonAnswers(op string) []liveAnswer {
 func acquireAnswers() []liveAnswer {
 	return []liveAnswer{
 		{acquireOp, "", clientToken, `{"clientId":"c1"}`, nil, 200, "", ""},
-		withBody(acquireOp, failing(lockedOut), 409, "lock_held"),
-		withBody(acquireOp, failing(timedOut), 409, "wait_timeout"),
-		withBody(acquireOp, failing(deadlocked), 409, "deadlock"),
+		withBody(acquireOp, failing(errHeld), 409, "lock_held"),
+		withBody(acquireOp, failing(errTimedOut), 409, "wait_timeout"),
+		withBody(acquireOp, failing(errDeadlock), 409, "deadlock"),
 		withBody(acquireOp, failing(&queue.LimitError{Limit: 4}), 409, "limit_mismatch"),
 		withBody(acquireOp, failing(queue.ErrMismatch), 422, "request_mismatch"),
 		withBody(acquireOp, failing(&queue.FullError{Holders: []queue.Grant{held("c9")}, Queue: 10000}), 429, "queue_full"),
@@ -109,7 +109,7 @@ func acquireAnswers() []liveAnswer {
 }
 
 func serviceAnswers() []liveAnswer {
-	evicts := errors.New("Redis may evict locks: maxmemory-policy is allkeys-lru") //nolint:staticcheck // begins with a name
+	evicts := errors.New("Redis may evict locks: maxmemory-policy is allkeys-lru")
 	get := func(path string, set func(*fakeLocks), status int, code string) liveAnswer {
 		return liveAnswer{http.MethodGet + " " + path, "", "", "", set, status, code, ""}
 	}

@@ -45,7 +45,7 @@ var calls = sync.Pool{New: func() any { return &call{body: make([]byte, 0, 1024)
 
 // serve runs a call from its first to its last step.
 func (s *server) serve(rt *route, w http.ResponseWriter, r *http.Request, params httprouter.Params) {
-	c := calls.Get().(*call)
+	c, _ := calls.Get().(*call) // the pool holds nothing else
 	*c = call{s: s, w: w, r: r, route: rt, began: time.Now(), body: c.body[:0], out: c.out[:0]}
 	c.id = requestID(r.Header)
 	defer c.end()

@@ -16,16 +16,16 @@ type faults []fault
 
 func (f *faults) add(field, detail string) { *f = append(*f, fault{field, detail}) }
 
-func (f faults) err() error {
-	if len(f) == 0 {
+func (f *faults) err() error {
+	if len(*f) == 0 {
 		return nil
 	}
-	return &invalidError{faults: f}
+	return &invalidError{faults: *f}
 }
 
-func (f faults) has(field string) bool {
-	for i := range f {
-		if f[i].field == field {
+func (f *faults) has(field string) bool {
+	for i := range *f {
+		if (*f)[i].field == field {
 			return true
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +30,6 @@ type fakeLocks struct {
 	redis      queue.Health
 	draining   bool
 
-	mu        sync.Mutex
 	abandoned chan *queue.Request
 	// after, reason, by and lease are what the last call came with.
 	prefix, after, reason, by string

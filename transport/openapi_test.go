@@ -217,7 +217,7 @@ func TestTheContractBites(t *testing.T) {
 		"wrong type": `{"released":true,"lockName":"a","lockId":"x","heldFor":"1"}`,
 	} {
 		req := httptest.NewRequest(http.MethodPost, "/locks/a/release", strings.NewReader(`{}`))
-		res := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": typeJSON, "X-Request-Id": {"a"}},
+		res := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": typeJSON, "X-Request-Id": {"a"}},
 			Body: io.NopCloser(strings.NewReader(body)), Request: req}
 		if ok, _ := c.ValidateHttpResponse(req, res); ok {
 			t.Errorf("%s: %s passes", name, body)

@@ -62,27 +62,21 @@ func (v value) unquote() (s, fault string) {
 
 // halfPair reports whether an escaped string has a \uD800 to \uDFFF that is not one of a pair.
 func halfPair(b []byte) bool {
-	high := false
-	for i := 0; i < len(b); {
-		low, width := false, 1
-		if b[i] == '\\' {
+	high := false // whether the character before was the first half of a pair
+	for len(b) > 0 {
+		code, width := uint64(0), 1
+		if b[0] == '\\' {
 			width = 2
-			if b[i+1] == 'u' {
+			if b[1] == 'u' {
 				width = 6
-				n, _ := strconv.ParseUint(string(b[i+2:i+6]), 16, 16)
-				low = n >= 0xdc00 && n < 0xe000
-				if low != high {
-					return true
-				}
-				high = n >= 0xd800 && n < 0xdc00
-				i += width
-				continue
+				code, _ = strconv.ParseUint(string(b[2:6]), 16, 16)
 			}
 		}
-		if high {
+		if low := code >= 0xdc00 && code < 0xe000; low != high {
 			return true
 		}
-		i += width
+		high = code >= 0xd800 && code < 0xdc00
+		b = b[width:]
 	}
 	return high
 }
