@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -38,38 +37,32 @@ func (s *Store) acquired(q *Request, r reply) (Acquired, error) {
 		if len(r.rest) < 4 {
 			return a, errReply
 		}
-		a.Handed = slices.DeleteFunc(a.Handed, func(h Handed) bool { return h.LockID == r.rest[0] })
-		n := numbers(r.rest[1:4])
-		if n == nil {
-			return a, errReply
-		}
-		s.remember(n[0])
+		a.Handed = slices.DeleteFunc(a.Handed, func(h Handed) bool { return h.LockID == r.rest[0].text })
+		h := readGrant(r.rest, r.micros)
+		s.remember(h.Token)
 		if len(r.rest) == 5 {
 			var err error
-			a.Grant, err = readHolder(q.Name, r.rest[0], r.rest[4], r.micros)
+			a.Grant, err = readHolder(q.Name, h.LockID, r.rest[4].text, r.micros)
 			return a, err
 		}
-		a.Grant = q.grant(Handed{LockID: r.rest[0], Token: n[0], Since: time.UnixMicro(n[1]).UTC(),
-			End: time.UnixMilli(n[2]).UTC(), TTL: until(n[2], r.micros)})
+		a.Grant = q.grant(h)
 		return a, nil
 	case "queued":
-		n := numbers(r.rest[:2])
-		if n == nil {
+		if len(r.rest) < 2 {
 			return a, errReply
 		}
-		s.remember(n[1])
-		a.Position, a.Ticket, a.rows = int(n[0]), n[1], r.rest[2:]
+		a.Position, a.Ticket, a.rows = int(r.rest[0].number), r.rest[1].number, r.rest[2:]
+		s.remember(a.Ticket)
 		return a, nil
 	case "held":
 		return a, nil
 	case "full":
 		return a, ErrQueueFull
 	case "limit":
-		n := numbers(r.rest)
-		if len(n) != 1 {
+		if len(r.rest) != 1 {
 			return a, errReply
 		}
-		return a, &LimitError{Limit: int(n[0])}
+		return a, &LimitError{Limit: int(r.rest[0].number)}
 	case "mismatch":
 		return a, ErrMismatch
 	}
@@ -94,9 +87,17 @@ func (s *Store) describe(q *Request) descriptor {
 
 // print is the same for two requests whose bodies are, the wait aside.
 func (q *Request) print() string {
+	b := make([]byte, 0, 128+len(q.Metadata))
+	b = strconv.AppendInt(b, q.Lease.Milliseconds(), 10)
+	b = strconv.AppendBool(append(b, ' '), q.AutoRenew)
+	b = strconv.AppendInt(append(b, ' '), q.MaxHold.Milliseconds(), 10)
+	b = strconv.AppendInt(append(b, ' '), int64(q.Limit), 10)
+	b = append(append(b, ' '), q.Mode...)
+	b = strconv.AppendQuote(append(b, ' '), q.Owner)
+	b = append(b, q.Metadata...)
 	h := fnv.New64a()
-	_, _ = fmt.Fprintf(h, "%d %t %d %s %d %q %s", q.Lease.Milliseconds(), q.AutoRenew, q.MaxHold.Milliseconds(), q.Mode, q.Limit, q.Owner, q.Metadata)
-	return hex.EncodeToString(h.Sum(nil))
+	_, _ = h.Write(b)
+	return strconv.FormatUint(h.Sum64(), 16)
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -110,11 +111,10 @@ func (s *Store) Release(ctx context.Context, name, client, lockID string) (heldF
 	}
 	switch r.word {
 	case "released":
-		n := numbers(r.rest)
-		if len(n) != 1 {
+		if len(r.rest) != 1 {
 			return 0, r.Effects, errReply
 		}
-		return time.Duration(r.micros-n[0]) * time.Microsecond, r.Effects, nil
+		return time.Duration(r.micros-r.rest[0].number) * time.Microsecond, r.Effects, nil
 	case "not_owner":
 		return 0, r.Effects, ErrNotOwner
 	}
@@ -130,12 +130,11 @@ func (s *Store) Renew(ctx context.Context, name, client, renewalToken string, le
 	}
 	switch r.word {
 	case "renewed":
-		n := numbers(r.rest[1:])
-		if len(n) != 3 {
+		if len(r.rest) != 4 {
 			return Grant{}, r.Effects, errReply
 		}
-		return Grant{Name: name, LockID: r.rest[0], Client: client, Token: n[0], Since: time.UnixMicro(n[1]).UTC(),
-			End: time.UnixMilli(n[2]).UTC(), TTL: until(n[2], r.micros)}, r.Effects, nil
+		h := readGrant(r.rest, r.micros)
+		return Grant{Name: name, LockID: h.LockID, Client: client, Token: h.Token, Since: h.Since, End: h.End, TTL: h.TTL}, r.Effects, nil
 	case "not_owner":
 		return Grant{}, r.Effects, ErrNotOwner
 	}
@@ -194,12 +193,8 @@ func (s *Store) Due(ctx context.Context, partition int) (DueResult, error) {
 	if len(r.rest) != 3 {
 		return DueResult{}, errReply
 	}
-	n := numbers([]string{r.rest[0], r.rest[2]})
-	if n == nil {
-		return DueResult{}, errReply
-	}
-	r.Next = until(n[0], r.micros)
-	return DueResult{Renewed: int(n[1]), Mine: r.rest[1] == s.opts.Node, Effects: r.Effects}, nil
+	r.Next = until(r.rest[0].number, r.micros)
+	return DueResult{Renewed: int(r.rest[2].number), Mine: r.rest[1].text == s.opts.Node, Effects: r.Effects}, nil
 }
 
 // ForceRelease takes a lock from all its holders, whom it returns. Errors: ErrNotLocked, ErrUnavailable, ErrUnknown.

@@ -21,8 +21,8 @@ func (s *Store) Status(ctx context.Context, name string, waiters int) (Status, e
 	if len(r.rest) == 0 {
 		return Status{}, errReply
 	}
-	n, err := strconv.Atoi(r.rest[0])
-	if err != nil || len(r.rest) < 1+2*n {
+	n := int(r.rest[0].number)
+	if len(r.rest) < 1+2*n {
 		return Status{}, errReply
 	}
 	st := Status{Name: name, Queue: r.Queue}
@@ -136,13 +136,12 @@ func (s *Store) Totals(ctx context.Context) (Totals, error) {
 		if errs[p] != nil {
 			return t, errs[p]
 		}
-		n := numbers(r.rest)
-		if len(n) != 4 {
+		if len(r.rest) != 4 {
 			return t, errReply
 		}
-		t.Active, t.Contended, t.Waiting = t.Active+int(n[0]), t.Contended+int(n[1]), t.Waiting+int(n[2])
-		if n[3] > 0 {
-			t.Oldest = max(t.Oldest, time.Duration(r.micros-n[3])*time.Microsecond)
+		t.Active, t.Contended, t.Waiting = t.Active+int(r.rest[0].number), t.Contended+int(r.rest[1].number), t.Waiting+int(r.rest[2].number)
+		if oldest := r.rest[3].number; oldest > 0 {
+			t.Oldest = max(t.Oldest, time.Duration(r.micros-oldest)*time.Microsecond)
 		}
 	}
 	var err error

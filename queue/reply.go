@@ -11,13 +11,18 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// reply is the answer of a script: the head that all have (see lua/lib.lua) and its own rest.
+// reply is the answer of a script: the head that all have (see lua/head.lua) and its own rest.
 type reply struct {
 	word   string
 	micros int64
 	Effects
-	handed []Handed
-	rest   []string
+	rest []cell
+}
+
+// cell is one part of an answer: a text, or a number.
+type cell struct {
+	text   string
+	number int64
 }
 
 var errReply = errors.New("redis gave an answer that this version does not understand")
@@ -27,36 +32,43 @@ const (
 	handedColumns = 6
 )
 
-func readReply(msgs []rueidis.RedisMessage, _ int) (reply, error) {
-	fields := make([]string, len(msgs))
+func readReply(msgs []rueidis.RedisMessage) (reply, error) {
+	cells := make([]cell, len(msgs))
 	for i := range msgs {
-		if n, err := msgs[i].ToInt64(); err == nil {
-			fields[i] = strconv.FormatInt(n, 10)
-		} else if fields[i], err = msgs[i].ToString(); err != nil {
-			return reply{}, fmt.Errorf("%w: field %d: %w", errReply, i, err)
+		var err error
+		if msgs[i].IsInt64() {
+			cells[i].number, err = msgs[i].ToInt64()
+		} else {
+			cells[i].text, err = msgs[i].ToString()
+		}
+		if err != nil {
+			return reply{}, fmt.Errorf("%w: part %d: %w", errReply, i, err)
 		}
 	}
-	if len(fields) < headColumns {
+	if len(cells) < headColumns || len(cells) < headColumns+handedColumns*int(cells[5].number) {
 		return reply{}, errReply
 	}
-	n := numbers(fields[1:headColumns])
-	if len(n) != headColumns-1 || len(fields) < headColumns+handedColumns*int(n[4]) {
-		return reply{}, errReply
-	}
-	r := reply{word: fields[0], micros: n[0]}
-	r.Next, r.Expired, r.Queue = until(n[1], n[0]), int(n[2]), int(n[3])
-	rows := fields[headColumns:]
-	for range n[4] {
-		h := numbers(rows[2:handedColumns])
-		if h == nil {
-			return reply{}, errReply
-		}
-		r.handed = append(r.handed, Handed{Name: rows[0], LockID: rows[1], Token: h[0], Since: time.UnixMicro(h[1]).UTC(),
-			End: time.UnixMilli(h[2]).UTC(), TTL: until(h[2], n[0]), Freed: time.UnixMicro(h[3]).UTC()})
+	r := reply{word: cells[0].text, micros: cells[1].number}
+	r.Next, r.Expired, r.Queue = until(cells[2].number, r.micros), int(cells[3].number), int(cells[4].number)
+	rows := cells[headColumns:]
+	for range cells[5].number {
+		r.Handed = append(r.Handed, readHanded(rows[:handedColumns], r.micros))
 		rows = rows[handedColumns:]
 	}
-	r.Handed, r.rest = r.handed, rows
+	r.rest = rows
 	return r, nil
+}
+
+// readHanded reads name, lockId, token, since, end and freed.
+func readHanded(row []cell, now int64) Handed {
+	return Handed{Name: row[0].text, LockID: row[1].text, Token: row[2].number, Since: time.UnixMicro(row[3].number).UTC(),
+		End: time.UnixMilli(row[4].number).UTC(), TTL: until(row[4].number, now), Freed: time.UnixMicro(row[5].number).UTC()}
+}
+
+// readGrant reads lockId, token, since and end.
+func readGrant(row []cell, now int64) Handed {
+	return Handed{LockID: row[0].text, Token: row[1].number, Since: time.UnixMicro(row[2].number).UTC(),
+		End: time.UnixMilli(row[3].number).UTC(), TTL: until(row[3].number, now)}
 }
 
 // until is the time from a moment in microseconds to one in milliseconds: rounded up, at least a millisecond, 0 for none.
@@ -121,10 +133,10 @@ func readHolder(name, lockID, value string, now int64) (Grant, error) {
 }
 
 // readHolders reads rows of lockId and value.
-func readHolders(name string, rows []string, now int64) ([]Grant, error) {
+func readHolders(name string, rows []cell, now int64) ([]Grant, error) {
 	out := make([]Grant, 0, len(rows)/2)
 	for i := 0; i+1 < len(rows); i += 2 {
-		g, err := readHolder(name, rows[i], rows[i+1], now)
+		g, err := readHolder(name, rows[i].text, rows[i+1].text, now)
 		if err != nil {
 			return nil, err
 		}
@@ -134,17 +146,17 @@ func readHolders(name string, rows []string, now int64) ([]Grant, error) {
 }
 
 // readWaiters reads rows of ticket and value, in the order of the line.
-func readWaiters(rows []string, now int64) ([]Waiter, error) {
+func readWaiters(rows []cell, now int64) ([]Waiter, error) {
 	out := make([]Waiter, 0, len(rows)/2)
 	for i := 0; i+1 < len(rows); i += 2 {
-		first, line, _, ok := threeLines(rows[i+1])
-		n := numbers(append(strings.Fields(first), rows[i]))
+		first, line, _, ok := threeLines(rows[i+1].text)
+		n := numbers(strings.Fields(first))
 		var d descriptor
-		if !ok || len(n) != 3 || json.Unmarshal([]byte(line), &d) != nil {
+		if !ok || len(n) != 2 || json.Unmarshal([]byte(line), &d) != nil {
 			return nil, errReply
 		}
 		out = append(out, Waiter{Position: len(out) + 1, Client: d.Client, Owner: d.Owner, Explicit: d.Explicit,
-			Request: d.Request, Mode: d.Mode, Limit: d.Limit, Ticket: n[2], Since: time.UnixMicro(n[1]).UTC(),
+			Request: d.Request, Mode: d.Mode, Limit: d.Limit, Ticket: rows[i].number, Since: time.UnixMicro(n[1]).UTC(),
 			Waiting: max(0, time.Duration(now-n[1])*time.Microsecond)})
 	}
 	return out, nil

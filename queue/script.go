@@ -97,13 +97,13 @@ func (s *Store) once(ctx context.Context, sc *script, partition int, args []stri
 	if err != nil {
 		return reply{}, explain(sc.name, err)
 	}
-	r, err := readReply(msgs, partition)
+	r, err := readReply(msgs)
 	if err != nil {
 		return reply{}, fmt.Errorf("%s: %w", sc.name, err)
 	}
 	s.clock.learn(r.micros)
-	for i := range r.handed {
-		s.remember(r.handed[i].Token)
+	for i := range r.Handed {
+		s.remember(r.Handed[i].Token)
 	}
 	return r, nil
 }

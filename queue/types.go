@@ -135,7 +135,7 @@ type Acquired struct {
 	Position int
 	Ticket   int64
 	Effects
-	rows []string
+	rows []cell
 	at   int64
 	name string
 }

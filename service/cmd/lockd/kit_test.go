@@ -150,6 +150,10 @@ func (n *node) tryContext(ctx context.Context, method, path, body string) (int, 
 	if err != nil {
 		return 0, nil, err
 	}
+	return n.send(req)
+}
+
+func (n *node) send(req *http.Request) (int, answer, error) {
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, nil, err
@@ -162,6 +166,16 @@ func (n *node) tryContext(ctx context.Context, method, path, body string) (int, 
 	var a answer
 	_ = json.Unmarshal(raw, &a) // /metrics is no JSON
 	return res.StatusCode, a, nil
+}
+
+// do makes a call that must be answered.
+func (n *node) do(req *http.Request) (int, answer) {
+	n.t.Helper()
+	code, a, err := n.send(req)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return code, a
 }
 
 // call makes a call that must be answered with a status.
