@@ -51,8 +51,6 @@ const (
 	claim = 2500 * time.Millisecond
 	// retain is how long a holder's record outlives its lease, so that the expiry can say who lost what.
 	retain = 10 * time.Second
-	// queueTTL is how long an untouched line is kept: more than any wait, so that a fleet that never returns leaves nothing.
-	queueTTL = 25 * time.Hour
 	// batch is the most that one script does at one go.
 	batch = 64
 )
@@ -60,9 +58,9 @@ const (
 // prelude tells the scripts the names above.
 var prelude = fmt.Sprintf(`local LOCK, QUEUE, WAITERS, PARKED, NAMES, DUE, CONTENDED = %q, %q, %q, %q, %q, %q, %q
 local TICKET, NODE, GRANTS, EVENTS = %q, %q, %q, %q
-local CLAIM, RETAIN, QUEUE_TTL, BATCH = %d, %d, '%d', %d
+local CLAIM, RETAIN, BATCH = %d, %d, %d
 `, keyLock, keyQueue, keyWaiters, keyParked, keyNames, keyDue, keyContended, keyTicket, keyNode, keyGrants, keyEvents,
-	claim.Milliseconds(), retain.Milliseconds(), queueTTL.Milliseconds(), batch)
+	claim.Milliseconds(), retain.Milliseconds(), batch)
 
 // keyspace names the keys of one store.
 type keyspace struct {

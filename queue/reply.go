@@ -19,7 +19,7 @@ type reply struct {
 	rest []cell
 }
 
-// cell is one part of an answer: a text, or a number.
+// cell is one part of an answer: a text, a number, or a number as digits, which is both.
 type cell struct {
 	text   string
 	number int64
@@ -40,6 +40,7 @@ func readReply(msgs []rueidis.RedisMessage) (reply, error) {
 			cells[i].number, err = msgs[i].ToInt64()
 		} else {
 			cells[i].text, err = msgs[i].ToString()
+			cells[i].number = digits(cells[i].text)
 		}
 		if err != nil {
 			return reply{}, fmt.Errorf("%w: part %d: %w", errReply, i, err)
@@ -57,6 +58,20 @@ func readReply(msgs []rueidis.RedisMessage) (reply, error) {
 	}
 	r.rest = rows
 	return r, nil
+}
+
+// digits is the number that a text of up to 18 digits is, 0 for any other text.
+func digits(text string) (n int64) {
+	if len(text) > 18 {
+		return 0
+	}
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return 0
+		}
+		n = 10*n + int64(text[i]-'0')
+	}
+	return n
 }
 
 // readHanded reads name, lockId, token, since, end and freed.

@@ -134,6 +134,9 @@ func (s *Store) check(ctx context.Context) error {
 	if err := s.readClock(ctx); err != nil {
 		return err
 	}
+	if err := s.checkNumbers(ctx); err != nil {
+		return err
+	}
 	if !s.opts.Embedded {
 		info, err := s.client.Do(ctx, s.client.B().Info().Section("server").Build()).ToString()
 		if err != nil {
@@ -152,6 +155,19 @@ func (s *Store) check(ctx context.Context) error {
 	}
 	if err == nil && have != want {
 		return fmt.Errorf("%w: it was set up with %s partitions, and this node is told to use %s (REDIS_PARTITIONS)", ErrSetup, have, want)
+	}
+	return nil
+}
+
+// checkNumbers sees that the scripts can print tokens, which a Redis built for 32 bits could not.
+func (s *Store) checkNumbers(ctx context.Context) error {
+	const most = "9007199254740991"
+	got, err := s.client.Do(ctx, s.client.B().Eval().Script("return string.format('%d', "+most+")").Numkeys(0).Build()).ToString()
+	if err != nil {
+		return explain("EVAL", err)
+	}
+	if got != most {
+		return fmt.Errorf("%w: its Lua has no integers of 53 bits", ErrSetup)
 	}
 	return nil
 }

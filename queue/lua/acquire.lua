@@ -19,17 +19,14 @@ local want = cjson.decode(line)
 
 -- stand puts the request in line, behind so many.
 local function stand(ticket, since, before)
-  local queue, waiters = base .. QUEUE .. name, base .. WAITERS .. name
-  redis.call('ZADD', queue, int(ticket), member)
-  redis.call('HSET', waiters, member, int(now + wait) .. ' ' .. since .. '\n' .. line .. '\n' .. meta)
-  redis.call('PEXPIRE', queue, QUEUE_TTL)
-  redis.call('PEXPIRE', waiters, QUEUE_TTL)
+  redis.call('ZADD', base .. QUEUE .. name, ticket, member)
+  redis.call('HSET', base .. WAITERS .. name, member, int(now + wait) .. ' ' .. since .. '\n' .. line .. '\n' .. meta)
   if before == 0 then redis.call('SADD', base .. CONTENDED, name) end
 end
 
 -- The usual case by the shortest way: nobody holds the lock, nobody waits, no place is kept.
 if redis.call('EXISTS', base .. LOCK .. name, base .. QUEUE .. name, parked) == 0 then
-  local h = {id = want.lockId, rest = line .. '\n' .. meta, d = want, ticket = 0, token = draw(), since = micros,
+  local h = {id = want.lockId, line = line, meta = meta, d = want, ticket = '0', token = draw(), since = int(micros),
     ends = now + want.lease, state = 'H', mode = want.mode == 'shared' and 's' or 'x', limit = want.limit}
   put(name, h)
   redis.call('PEXPIREAT', base .. LOCK .. name, int(h.ends + RETAIN))
@@ -42,7 +39,7 @@ end
 local flat = redis.call('HGETALL', base .. LOCK .. name)
 if #flat == 2 and want.mode == 'exclusive' and want.limit == 1 then
   local h = parse(flat[1], flat[2])
-  local d = describe(h)
+  local d = given and describe(h)
   if h.ends > now and h.mode == 'x' and h.limit == 1 and (not given or not (d.client == want.client and d.request == want.request)
     and redis.call('EXISTS', parked) == 0 and redis.call('HEXISTS', base .. WAITERS .. name, member) == 0) then
     local waiting = redis.call('ZCARD', base .. QUEUE .. name)
@@ -71,7 +68,7 @@ local function again()
       if d.print ~= want.print then return finish('mismatch', lock) end
       if h.state == 'P' then
         redis.call('SREM', base .. GRANTS .. d.node, name .. '\n' .. h.id)
-        h.since, h.ends = micros, now + d.lease
+        h.since, h.ends = int(micros), now + d.lease
         emit('granted', name, d, h.token)
       end
       h.state = 'K'
@@ -90,12 +87,11 @@ if given then
   local raw = redis.call('HGET', lock.waiters, member)
   if raw then
     since, before = string.match(raw, '^%d+ (%d+)\n([^\n]*)')
-    ticket = tonumber(redis.call('ZSCORE', lock.queue, member))
+    ticket = digits(redis.call('ZSCORE', lock.queue, member))
   else
     raw = redis.call('GET', parked)
     if raw then
       ticket, before = string.match(raw, '^(%d+)\n([^\n]*)')
-      ticket = tonumber(ticket)
     end
   end
   if before and cjson.decode(before).print ~= want.print then return finish('mismatch', lock) end
@@ -122,7 +118,7 @@ end
 
 if (not ticket or wait == 0) and lock.waiting == 0 and fits(lock, want) then
   if ticket then redis.call('DEL', parked) end
-  return granted(give(lock, want, line .. '\n' .. meta, 0))
+  return granted(give(lock, want, line, meta, '0'))
 end
 if wait == 0 then return finish('held', lock, sample(lock)) end
 
@@ -131,7 +127,7 @@ if ticket then
   position = redis.call('ZRANK', lock.queue, member) + 1
 else
   if lock.waiting >= most and restore == 0 then return finish('full', lock, sample(lock)) end
-  ticket = restore > 0 and restore or draw()
+  ticket = restore > 0 and int(restore) or draw()
   stand(ticket, int(micros), lock.waiting)
   emit('queued', name, want, ticket)
   position = lock.waiting + 1

@@ -12,9 +12,9 @@ if redis.call('EXISTS', base .. NODE .. gone) == 1 then return answer('alive', 0
 local lock, buried = open(ARGV[4]), 0
 local flat = redis.call('HGETALL', lock.waiters)
 for i = 1, #flat, 2 do
-  local d = request(flat[i + 1])
+  local d, _, line, meta = request(flat[i + 1])
   if d.node == gone then
-    park(lock.name, d, body(flat[i + 1]), tonumber(redis.call('ZSCORE', lock.queue, flat[i])))
+    park(lock.name, d, line, meta, digits(redis.call('ZSCORE', lock.queue, flat[i])))
     leave(lock, flat[i])
     buried = buried + 1
   end

@@ -19,10 +19,10 @@ if h then
 end
 local raw = redis.call('HGET', lock.waiters, member)
 if raw then
-  local d = request(raw)
+  local d, _, line, meta = request(raw)
   if d.lockId ~= id then return finish('none', lock, sample(lock)) end
   if how == 'park' then
-    park(name, d, body(raw), tonumber(redis.call('ZSCORE', lock.queue, member)))
+    park(name, d, line, meta, digits(redis.call('ZSCORE', lock.queue, member)))
   else
     emit('dequeued', name, d, 0)
   end

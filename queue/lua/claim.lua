@@ -13,7 +13,7 @@ for _, entry in ipairs(mine) do
   local h = lock.holders[id]
   if h and h.state == 'P' then
     local freed, d = h.since, describe(h)
-    h.state, h.since, h.ends = 'H', micros, now + d.lease
+    h.state, h.since, h.ends = 'H', int(micros), now + d.lease
     store(lock, h)
     emit('granted', name, d, h.token)
     tell(name, h, freed)

@@ -24,47 +24,49 @@ local clock = redis.call('TIME')
 local micros = clock[1] * 1000000 + clock[2]
 local now = math.floor(micros / 1000)
 
--- int prints a number in full where it goes into a command or a string: Lua's own conversion rounds 16 digits. In an
--- answer, a number becomes an integer, exact below 2^53, by itself.
-local function int(n) return string.format('%.0f', n) end
+-- int prints a number in full where it goes into a command or a string: Lua's own conversion rounds 16 digits. (The
+-- store has checked that this Redis prints 53 bits.) In an answer, a number becomes an integer by itself.
+local function int(n) return string.format('%d', n) end
 
 -- A master that slept must not act on what was asked before it slept.
 if now > notAfter then return {'late', micros, 0, 0, 0, 0} end
 
--- draw takes the partition's next ticket: above all before it, and above all that any node remembers.
+-- draw takes the partition's next ticket, as digits: above all before it, and above all that any node remembers.
 local drawn
 local function draw()
   local t = math.max(micros, floor + 1)
-  local last = drawn or redis.call('SET', base .. TICKET, int(t), 'GET')
+  local digits = int(t)
+  local last = drawn or redis.call('SET', base .. TICKET, digits, 'GET')
   if last and tonumber(last) >= t then
-    t = tonumber(last) + 1
-    redis.call('SET', base .. TICKET, int(t))
+    digits = int(tonumber(last) + 1)
+    redis.call('SET', base .. TICKET, digits)
   end
-  drawn = t
-  return t
+  drawn = digits
+  return digits
 end
 
 local function emit(kind, name, d, token, reason)
-  redis.call('PUBLISH', base .. EVENTS, string.format('%s\n%s\n%.0f\n%.0f\n%s\n%s\n', kind, name, token, now,
+  redis.call('PUBLISH', base .. EVENTS, string.format('%s\n%s\n%s\n%d\n%s\n%s\n', kind, name, token, now,
     d.client, d.owner) .. (reason or ''))
 end
 
+-- parse reads a holder. Token, since and ticket stay digits: nothing is reckoned with them.
 local function parse(id, value)
-  local e, state, token, since, ticket, mode, limit, rest =
-    string.match(value, '^(%d+) (%a) (%d+) (%d+) (%d+) (%a) (%d+)\n(.*)$')
-  return {id = id, ends = tonumber(e), state = state, token = tonumber(token), since = tonumber(since),
-    ticket = tonumber(ticket), mode = mode, limit = tonumber(limit), rest = rest}
+  local e, state, token, since, ticket, mode, limit, line, meta =
+    string.match(value, '^(%d+) (%a) (%d+) (%d+) (%d+) (%a) (%d+)\n([^\n]*)\n(.*)$')
+  return {id = id, ends = tonumber(e), state = state, token = token, since = since, ticket = ticket, mode = mode,
+    limit = tonumber(limit), line = line, meta = meta}
 end
 
 -- describe is the descriptor of a holder.
 local function describe(h)
-  if not h.d then h.d = cjson.decode(string.match(h.rest, '^[^\n]*')) end
+  if not h.d then h.d = cjson.decode(h.line) end
   return h.d
 end
 
 local function value(h)
-  return string.format('%.0f %s %.0f %.0f %.0f %s %.0f\n', h.ends, h.state, h.token, h.since, h.ticket, h.mode,
-    h.limit) .. h.rest
+  return string.format('%d %s %s %s %s %s %d\n', h.ends, h.state, h.token, h.since, h.ticket, h.mode, h.limit) ..
+    h.line .. '\n' .. h.meta
 end
 
 -- due is how the partition's clock knows a lease.

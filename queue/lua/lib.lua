@@ -1,8 +1,6 @@
 -- lib.lua: a lock's record, its line, and handing the one to the other; taken in by a line "-- include lib".
 local handed, bells, ended, living = {}, {}, 0, {[me] = true}
 
-local function body(raw) return string.sub(raw, string.find(raw, '\n', 1, true) + 1) end
-
 local function store(lock, h)
   put(lock.name, h)
   lock.changed = true
@@ -16,9 +14,9 @@ end
 
 -- park takes a request that nobody listens for out of the line, and keeps its place for its client to take up
 -- again within the grace.
-local function park(name, d, rest, ticket)
+local function park(name, d, line, meta, ticket)
   redis.call('SET', base .. PARKED .. name .. '\n' .. d.client .. '\n' .. d.request,
-    int(ticket) .. '\n' .. rest, 'PX', int(d.grace))
+    ticket .. '\n' .. line .. '\n' .. meta, 'PX', int(d.grace))
 end
 
 -- drop takes a holder out of the record. kind is the event that tells of it, nil for none.
@@ -42,9 +40,10 @@ end
 local function lapse(lock, h)
   lock.freed = lock.freed or h.ends * 1000
   if h.state == 'P' then
-    park(lock.name, describe(h), h.rest, h.ticket)
-    redis.call('DEL', base .. NODE .. describe(h).node)
-    living[describe(h).node] = false
+    park(lock.name, describe(h), h.line, h.meta, h.ticket)
+    local node = describe(h).node
+    redis.call('DEL', base .. NODE .. node)
+    if node ~= me then living[node] = false end -- the one that calls is there, and will find that it missed something
     drop(lock, h)
   else
     ended = ended + 1
@@ -86,15 +85,15 @@ local function tell(name, h, freed)
 end
 
 -- give makes the request a holder: at once if its node is the one that calls, else until it claims.
-local function give(lock, d, rest, ticket)
-  local h = {id = d.lockId, rest = rest, d = d, ticket = ticket, token = draw(), since = micros,
+local function give(lock, d, line, meta, ticket)
+  local h = {id = d.lockId, line = line, meta = meta, d = d, ticket = ticket, token = draw(), since = int(micros),
     mode = d.mode == 'shared' and 's' or 'x', limit = d.limit}
   if d.node == me then
     h.state, h.ends = 'H', now + d.lease
     emit('granted', lock.name, d, h.token)
     tell(lock.name, h, lock.freed or micros)
   else
-    h.state, h.ends, h.since = 'P', now + CLAIM, lock.freed or micros
+    h.state, h.ends, h.since = 'P', now + CLAIM, int(lock.freed or micros)
     redis.call('SADD', base .. GRANTS .. d.node, lock.name .. '\n' .. h.id)
     bells[d.node] = true
   end
@@ -117,11 +116,14 @@ local function leave(lock, member)
   lock.moved, lock.waiting = true, nil
 end
 
--- request reads a waiter: what it asks for, and until when.
+-- request reads a waiter: what it asks for, until when, and the two lines that say so.
 local function request(raw)
-  local deadline, line = string.match(raw, '^(%d+) %d+\n([^\n]*)')
-  return cjson.decode(line), tonumber(deadline)
+  local deadline, line, meta = string.match(raw, '^(%d+) %d+\n([^\n]*)\n(.*)$')
+  return cjson.decode(line), tonumber(deadline), line, meta
 end
+
+-- digits is a score of the line, whichever way this Redis prints it.
+local function digits(score) return int(tonumber(score)) end
 
 -- pump hands the lock to those at the head of its line, in order, as long as it has room for them. It looks at a
 -- bounded number and leaves a note for the rest, so that no call is long.
@@ -134,16 +136,16 @@ local function pump(lock)
       return
     end
     local member, raw = head[1], redis.call('HGET', lock.waiters, head[1])
-    local d, deadline
-    if raw then d, deadline = request(raw) end
+    local d, deadline, line, meta
+    if raw then d, deadline, line, meta = request(raw) end
     if d and deadline > now and lives(d.node) then
       if not fits(lock, d) then return end
       leave(lock, member)
-      give(lock, d, body(raw), tonumber(head[2]))
+      give(lock, d, line, meta, digits(head[2]))
     else
       leave(lock, member)
       if d and deadline > now then
-        park(lock.name, d, body(raw), tonumber(head[2]))
+        park(lock.name, d, line, meta, digits(head[2]))
       elseif d then
         emit('dequeued', lock.name, d, 0, 'timeout')
       end

@@ -26,8 +26,9 @@ if #flat == 2 and flat[1] == id then
     return {'released', micros, 0, 0, 0, 0, h.since}
   end
   local raw = mine and redis.call('HGET', waiters, head[1])
-  local deadline, rest = string.match(raw or '', '^(%d+) %d+\n(.*)$')
-  local g = rest and {rest = rest, ticket = tonumber(head[2]), since = micros, state = 'H', mode = 'x', limit = 1}
+  local deadline, line, meta = string.match(raw or '', '^(%d+) %d+\n([^\n]*)\n(.*)$')
+  local g = line and {line = line, meta = meta, ticket = int(tonumber(head[2])), since = int(micros), state = 'H',
+    mode = 'x', limit = 1}
   local w = g and describe(g)
   if w and w.node == me and tonumber(deadline) > now and w.mode == 'exclusive' and w.limit == 1 then
     redis.call('HDEL', key, id)
