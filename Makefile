@@ -42,7 +42,11 @@ vuln: ## known vulnerabilities in what we import (VULN_DB: the address of anothe
 	@scripts/vuln
 
 .PHONY: bench
-bench: setup ## every benchmark, with allocations
+bench: setup ## speed and size in one sitting, as ratios (ONLY=cold,hot: some of it)
+	go run ./scripts/bench $(if $(ONLY),-only $(ONLY))
+
+.PHONY: microbench
+microbench: setup ## the benchmarks of packages PKG (all), with allocations
 	go test -run '^$$' -bench . -benchmem $(SERIAL) $(or $(PKG),./...)
 
 .PHONY: fuzz
