@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -75,8 +76,11 @@ func (q *Request) Grant(h Handed) Grant { return q.grant(h) }
 func (q *Request) grant(h Handed) Grant {
 	return Grant{Name: q.Name, LockID: h.LockID, RenewalToken: q.RenewalToken, Client: q.Client, Owner: q.Owner,
 		Explicit: q.Explicit, Request: q.ID, Mode: q.Mode, Limit: q.Limit, Token: h.Token, Since: h.Since, End: h.End, TTL: h.TTL,
-		AutoRenew: q.AutoRenew, Metadata: q.Metadata}
+		AutoRenew: q.AutoRenew, Metadata: q.Metadata, Taken: firstTaken}
 }
+
+// firstTaken is the state of a grant that no repeat of its request has taken up.
+const firstTaken = "H"
 
 func (s *Store) describe(q *Request) descriptor {
 	return descriptor{LockID: q.LockID, RenewalToken: q.RenewalToken, Client: q.Client, Owner: q.Owner,
@@ -157,7 +161,11 @@ func (s *Store) Cancel(ctx context.Context, q *Request, park bool) (Cancelled, e
 	if park {
 		how = "park"
 	}
-	r, err := s.run(ctx, &s.cancel, s.keys.of(q.Name), q.Name, memberOf(q.Client, q.ID), q.LockID, how)
+	taken := cmp.Or(q.Taken, firstTaken)
+	if q.Sole {
+		taken = ""
+	}
+	r, err := s.run(ctx, &s.cancel, s.keys.of(q.Name), q.Name, memberOf(q.Client, q.ID), q.LockID, how, taken)
 	if err != nil {
 		return Cancelled{}, err
 	}

@@ -140,7 +140,8 @@ func readHolder(name, lockID, value string, now int64) (Grant, error) {
 	}
 	g := Grant{Name: name, LockID: lockID, RenewalToken: d.RenewalToken, Client: d.Client, Owner: d.Owner,
 		Explicit: d.Explicit, Request: d.Request, Mode: d.Mode, Limit: d.Limit, Token: n[1], Since: time.UnixMicro(n[2]).UTC(),
-		End: time.UnixMilli(n[0]).UTC(), TTL: until(n[0], now), AutoRenew: d.AutoRenew}
+		End: time.UnixMilli(n[0]).UTC(), TTL: until(n[0], now), AutoRenew: d.AutoRenew,
+		Taken: columns[1]}
 	if meta != "" {
 		g.Metadata = json.RawMessage(meta)
 	}

@@ -43,6 +43,10 @@ type Request struct {
 	Metadata json.RawMessage
 	// Ticket is the place to come back with after Redis lost its data; 0 for none.
 	Ticket int64
+	// Sole is whether nobody but the caller knows the ID, so that nobody else can take up its grant.
+	Sole bool
+	// Taken is the [Grant.Taken] that the request got, "" while it has none.
+	Taken string
 }
 
 // Grant is a lock held.
@@ -64,6 +68,8 @@ type Grant struct {
 	TTL       time.Duration
 	AutoRenew bool
 	Metadata  json.RawMessage
+	// Taken tells one taking up of the grant from the next: a call may give back only what was not taken up after it.
+	Taken string
 }
 
 // Handed is a grant that a script made to a waiting request of the calling node.

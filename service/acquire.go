@@ -40,7 +40,7 @@ func (m *Manager) Acquire(ctx context.Context, q *queue.Request) (queue.Grant, t
 
 func (m *Manager) prepare(q *queue.Request) {
 	if q.ID == "" {
-		q.ID, q.Known = queue.NewSecret(), false
+		q.ID, q.Known, q.Sole = queue.NewSecret(), false, true
 	}
 	if q.MaxHold == 0 {
 		q.MaxHold = m.opts.MaxHold
@@ -72,10 +72,11 @@ func (m *Manager) ask(ctx context.Context, q *queue.Request) (a queue.Acquired, 
 func (m *Manager) try(ctx context.Context, q *queue.Request) (queue.Grant, error) {
 	a, err := m.ask(ctx, q)
 	if err != nil {
+		m.unsettled(ctx, q, err)
 		return queue.Grant{}, err
 	}
 	if a.Word == queue.Granted {
-		q.LockID = a.Grant.LockID
+		q.LockID, q.Taken = a.Grant.LockID, a.Grant.Taken
 		return a.Grant, nil
 	}
 	holders, err := a.Holders()
@@ -83,6 +84,13 @@ func (m *Manager) try(ctx context.Context, q *queue.Request) (queue.Grant, error
 		return queue.Grant{}, err
 	}
 	return queue.Grant{}, &queue.BusyError{Holders: holders, Queue: a.Queue}
+}
+
+// unsettled cancels a request that may have been granted unseen, where its client is no longer there to ask again.
+func (m *Manager) unsettled(ctx context.Context, q *queue.Request, err error) {
+	if errors.Is(err, queue.ErrUnknown) && ctx.Err() != nil {
+		m.Abandon(q)
+	}
 }
 
 // wait asks, and then stands in line until something ends the wait. The place is there before the question goes out,
@@ -98,8 +106,8 @@ func (m *Manager) wait(ctx context.Context, q *queue.Request, start time.Time) (
 	a, err := m.ask(ctx, q)
 	switch {
 	case err != nil:
-		if ps.leave(p) && errors.Is(err, queue.ErrUnknown) && ctx.Err() != nil {
-			m.Abandon(q)
+		if ps.leave(p) {
+			m.unsettled(ctx, q, err)
 		}
 		return g, false, err
 	case a.Word == queue.Granted:
@@ -133,13 +141,16 @@ func (m *Manager) stand(ctx context.Context, q *queue.Request, p *place, start t
 		if p.err != nil {
 			return queue.Grant{}, p.err
 		}
+		q.LockID, q.Taken = p.grant.LockID, p.grant.Taken
+		if ps.wasShared(p) {
+			q.Taken = "shared" // another call has the same answer: none of them may give it back
+		}
 		if ctx.Err() != nil {
 			if last {
 				m.Abandon(q)
 			}
 			return queue.Grant{}, ctx.Err()
 		}
-		q.LockID = p.grant.LockID
 		return p.grant, nil
 	default:
 	}

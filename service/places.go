@@ -18,6 +18,8 @@ type place struct {
 	done   chan struct{}
 	grant  queue.Grant
 	err    error
+	// shared is whether more than one call has waited on it.
+	shared bool
 	freed  queue.Handed
 	ticket int64
 }
@@ -38,6 +40,7 @@ func (ps *places) join(q *queue.Request) *place {
 		key = q.Name + "\n" + q.Client + "\n" + q.ID
 		if p := ps.byKey[key]; p != nil {
 			p.calls++
+			p.shared = true
 			q.LockID, q.RenewalToken = p.q.LockID, p.q.RenewalToken
 			return p
 		}
@@ -59,6 +62,13 @@ func (ps *places) leave(p *place) (last bool) {
 	}
 	ps.forget(p)
 	return true
+}
+
+// wasShared reports whether more than one call has waited on the place.
+func (ps *places) wasShared(p *place) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return p.shared
 }
 
 func (ps *places) forget(p *place) {

@@ -60,7 +60,7 @@ local function granted(h, again)
   return finish('granted', lock, {h.id, h.token, h.since, h.ends, again and value(h)})
 end
 
--- A live grant of the same request: the grant again. From now on no late cancel of the first call may take it.
+-- A live grant of the same request: the grant again. From now on no late cancel of an earlier call may take it.
 local function again()
   for _, h in pairs(lock.holders) do
     local d = describe(h)
@@ -71,7 +71,7 @@ local function again()
         h.since, h.ends = int(micros), now + d.lease
         emit('granted', name, d, h.token)
       end
-      h.state = 'K'
+      h.state = string.match('HKLMNOQRSTUVWXYZK', (h.state == 'P' and 'H' or h.state) .. '(.)')
       store(lock, h)
       return granted(h, true)
     end

@@ -2,6 +2,7 @@
 -- cancel.lua: leave the line, or give back a grant that nobody took.
 --
 -- ARGV  4 name, 5 member, 6 lockId, 7 "leave", or "park" to keep the place for the grace
+--       8 the state in which the call that gives up got its grant, "" where nobody else can have taken it up
 -- Answers, with holders as rows of lockId and value
 --       left       it waited, and waits no more
 --       returned   it had been granted, and the grant was given back
@@ -13,7 +14,7 @@ local name, member, id, how = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local lock = open(name)
 local h = lock.holders[id]
 if h then
-  if h.state == 'K' then return finish('kept', lock, sample(lock)) end
+  if h.state ~= 'P' and ARGV[8] ~= '' and h.state ~= ARGV[8] then return finish('kept', lock, sample(lock)) end
   drop(lock, h, 'released')
   return finish('returned', lock, sample(lock))
 end

@@ -12,9 +12,9 @@
 --       name, lockId, token, since (us), end (ms), freed (us); then the script's own. Numbers are integers.
 --
 -- A holder is a field of the lock's hash, its lockId the name, three lines the value:
---       end(ms) state token since(us) ticket mode limit     state: H held, K held and asked for again by the same
---       the request's descriptor, JSON                             request, P provisional until its node claims it
---       its metadata, JSON
+--       end(ms) state token since(us) ticket mode limit     state: P provisional until its node claims it, H held;
+--       the request's descriptor, JSON                             each time the same request takes the grant up again
+--       its metadata, JSON                                         it moves on: K, L … Z, K
 -- A waiter is a field of the queue's hash, "client\nrequest" the name, three lines the value:
 --       deadline(ms) since(us), then descriptor and metadata as above.
 -- An event is lines: kind, lock, token (0 for none), Redis's time (ms), client, owner, and a reason where there is one.
