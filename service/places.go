@@ -15,9 +15,9 @@ type place struct {
 	// calls is how many calls wait on it; guarded by its partition.
 	calls int
 	// done is closed once the place has come to its end: granted, or failed.
-	done   chan struct{}
-	grant  queue.Grant
-	err    error
+	done  chan struct{}
+	grant queue.Grant
+	err   error
 	// shared is whether more than one call has waited on it.
 	shared bool
 	freed  queue.Handed

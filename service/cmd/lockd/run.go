@@ -78,6 +78,7 @@ func serve(ctx context.Context, cfg *config.Config, private *embedded.Server, li
 	// collector would run all the time.
 	floor := make([]byte, 32<<20)
 	defer runtime.KeepAlive(floor)
+	metrics.ExposeMetadata(true) // TYPE lines, as Prometheus has them
 	set := metrics.NewSet()
 	met := service.NewMetrics(set)
 	node := newNodeID()
