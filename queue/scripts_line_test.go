@@ -27,7 +27,7 @@ func TestCancelScript(t *testing.T) {
 		{"a grant that nobody took is given back", heldBy("c1"), cancels("a", ask("x", "c1"), false)},
 		{"a grant that nobody claimed is given back, to the next", then(heldBy("c1"), queued("b", c2), queued("a", ask("x", "c3")), freed("a", "c1")),
 			cancels("b", c2, false)},
-		{"a grant is given back rather than parked", then(heldBy("c1"), queued("b", c2), freed("a", "c1")), cancels("b", c2, true)},
+		{"a grant not yet claimed goes back, its place kept", then(heldBy("c1"), queued("b", c2), freed("a", "c1")), cancels("b", c2, true)},
 		{"a grant that a repeat has taken is kept", then(heldBy("c1"), taken("b", ask("x", "c1", known, ids("L-again", "R-again")))),
 			cancels("a", ask("x", "c1"), false)},
 		{"a place that a repeat has taken over is left alone", then(heldBy("c1"), queued("b", c2), queued("a", again)), cancels("b", c2, false)},

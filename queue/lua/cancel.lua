@@ -15,6 +15,8 @@ local lock = open(name)
 local h = lock.holders[id]
 if h then
   if h.state ~= 'P' and ARGV[8] ~= '' and h.state ~= ARGV[8] then return finish('kept', lock, sample(lock)) end
+  -- A grant that this node has not claimed leaves the place as it was: kept aside, where the client is to come back.
+  if how == 'park' and h.state == 'P' then park(name, describe(h), h.line, h.meta, h.ticket) end
   drop(lock, h, 'released')
   return finish('returned', lock, sample(lock))
 end
