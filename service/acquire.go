@@ -72,8 +72,7 @@ func (m *Manager) ask(ctx context.Context, q *queue.Request) (a queue.Acquired, 
 func (m *Manager) try(ctx context.Context, q *queue.Request) (queue.Grant, error) {
 	a, err := m.ask(ctx, q)
 	if err != nil {
-		m.unsettled(ctx, q, err)
-		return queue.Grant{}, err
+		return queue.Grant{}, m.unsettled(ctx, q, err)
 	}
 	if a.Word == queue.Granted {
 		q.LockID, q.Taken = a.Grant.LockID, a.Grant.Taken
@@ -87,10 +86,12 @@ func (m *Manager) try(ctx context.Context, q *queue.Request) (queue.Grant, error
 }
 
 // unsettled cancels a request that may have been granted unseen, where its client is no longer there to ask again.
-func (m *Manager) unsettled(ctx context.Context, q *queue.Request, err error) {
+func (m *Manager) unsettled(ctx context.Context, q *queue.Request, err error) error {
 	if errors.Is(err, queue.ErrUnknown) && ctx.Err() != nil {
 		m.Abandon(q)
+		return ctx.Err()
 	}
+	return err
 }
 
 // wait asks, and then stands in line until something ends the wait. The place is there before the question goes out,
@@ -107,7 +108,7 @@ func (m *Manager) wait(ctx context.Context, q *queue.Request, start time.Time) (
 	switch {
 	case err != nil:
 		if ps.leave(p) {
-			m.unsettled(ctx, q, err)
+			err = m.unsettled(ctx, q, err)
 		}
 		return g, false, err
 	case a.Word == queue.Granted:
