@@ -44,7 +44,6 @@ type Hub struct {
 	watches map[string]map[*Watch]struct{}
 	changed chan struct{}
 
-	muted  atomic.Bool
 	up     atomic.Bool
 	pinged atomic.Int64
 	ponged atomic.Int64
@@ -57,9 +56,6 @@ func New(opts Options) *Hub {
 
 // Up reports whether the hub is subscribed, and its own pings come back.
 func (h *Hub) Up() bool { return h.up.Load() }
-
-// Mute drops all doorbells, to show what becomes of a lost message.
-func (h *Hub) Mute(on bool) { h.muted.Store(on) }
 
 // Run listens until the context ends.
 func (h *Hub) Run(ctx context.Context) {
@@ -164,7 +160,7 @@ func (h *Hub) message(m rueidis.PubSubMessage) {
 			if i, err := strconv.ParseInt(n, 10, 64); err == nil {
 				h.ponged.Store(i)
 			}
-		} else if p, err := strconv.Atoi(m.Message); err == nil && !h.muted.Load() {
+		} else if p, err := strconv.Atoi(m.Message); err == nil {
 			h.opts.Bell(p)
 		}
 	case h.expired:

@@ -28,7 +28,13 @@ func waits(f *fleet, nodes []*member, name string, clients int, lease time.Durat
 			g, _, err := nodes[i%len(nodes)].Acquire(context.Background(), q)
 			got <- answer{q.Client, g, err}
 		}()
-		f.queue(nodes[0], name, i+1)
+		f.eventually("the node knows its place", 5*time.Second, func() bool {
+			n := 0
+			for _, m := range nodes {
+				n += len(m.parts[m.store.Partition(name)].places.inLine())
+			}
+			return n == i+1
+		})
 	}
 	return got
 }

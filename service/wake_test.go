@@ -111,12 +111,11 @@ func TestHandOversWithoutMessages(t *testing.T) {
 // TestLostMessage takes the doorbell away altogether: the node's beat must find the grant.
 func TestLostMessage(t *testing.T) {
 	f := newFleet(t)
-	a, b := f.node(), f.node()
+	a, b := f.node(silent), f.node()
 	q := request("x", "a", 30*time.Second, 0)
 	if _, _, err := a.Acquire(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}
-	b.hub.Mute(true)
 	got := make(chan error, 1)
 	go func() {
 		_, _, err := b.Acquire(t.Context(), request("x", "b", 30*time.Second, time.Minute))
