@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -139,22 +140,29 @@ func (s *Store) Dead(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, readError("HKEYS", err)
 	}
-	var cmds rueidis.Commands
-	var others []string
-	for _, n := range nodes {
-		if n != s.opts.Node {
-			others = append(others, n)
-			cmds = append(cmds, s.client.B().Exists().Key(home+keyNode+n).Build())
-		}
+	nodes = slices.DeleteFunc(nodes, func(n string) bool { return n == s.opts.Node })
+	keys := make([]string, len(nodes))
+	for i, n := range nodes {
+		keys[i] = home + keyNode + n
+	}
+	if len(nodes) == 0 {
+		return nil, nil
+	}
+	there, err := s.client.Do(ctx, s.client.B().Exists().Key(keys...).Build()).AsInt64()
+	if err != nil {
+		return nil, readError("EXISTS", err)
+	}
+	if there == int64(len(nodes)) { // the usual case, with one question for all
+		return nil, nil
+	}
+	shows, err := s.client.Do(ctx, s.client.B().Mget().Key(keys...).Build()).ToArray()
+	if err != nil {
+		return nil, readError("MGET", err)
 	}
 	var dead []string
-	for i, r := range s.client.DoMulti(ctx, cmds...) {
-		there, err := r.AsInt64()
-		if err != nil {
-			return nil, readError("EXISTS", err)
-		}
-		if there == 0 {
-			dead = append(dead, others[i])
+	for i := range shows {
+		if shows[i].IsNil() {
+			dead = append(dead, nodes[i])
 		}
 	}
 	return dead, nil
