@@ -170,6 +170,7 @@ func (m *Manager) settle(ctx context.Context, name string, call func(repeated bo
 		if !errors.Is(again, queue.ErrUnknown) && !errors.Is(again, queue.ErrUnavailable) {
 			return again
 		}
+		m.pause(ctx, 20*time.Millisecond)
 	}
 	return err
 }

@@ -88,9 +88,13 @@ func (p *partition) run(ctx context.Context) error {
 	}
 }
 
-// answer claims what other nodes granted to waiters here.
+// answer claims what other nodes granted to waiters here. While Redis is away nothing is asked: the beat that finds it
+// back rings again.
 func (p *partition) answer(ctx context.Context) {
-	if p.doubted.Load() && p.m.up.Load() {
+	if !p.m.up.Load() {
+		return
+	}
+	if p.doubted.Load() {
 		p.doubted.Store(false)
 		p.reenter(ctx)
 	}
@@ -108,6 +112,11 @@ func (p *partition) answer(ctx context.Context) {
 // look has Redis do what the partition's leases ask for.
 func (p *partition) look(ctx context.Context) {
 	p.next.Store(0)
+	if !p.m.up.Load() {
+		p.looked.Store(int64(time.Since(p.begin)))
+		p.arm(retryAfter)
+		return
+	}
 	r, err := p.m.store.Due(ctx, p.number)
 	p.looked.Store(int64(time.Since(p.begin)))
 	if err != nil {
