@@ -46,7 +46,7 @@ func (s *Store) acquired(q *Request, r reply) (Acquired, error) {
 			a.Grant, err = readHolder(q.Name, h.LockID, r.rest[4].text, r.micros)
 			return a, err
 		}
-		a.Grant = q.grant(h)
+		a.Grant = q.Grant(h)
 		return a, nil
 	case "queued":
 		if len(r.rest) < 2 {
@@ -71,9 +71,7 @@ func (s *Store) acquired(q *Request, r reply) (Acquired, error) {
 }
 
 // Grant is what the request holds once it was handed the lock.
-func (q *Request) Grant(h Handed) Grant { return q.grant(h) }
-
-func (q *Request) grant(h Handed) Grant {
+func (q *Request) Grant(h Handed) Grant {
 	return Grant{Name: q.Name, LockID: h.LockID, RenewalToken: q.RenewalToken, Client: q.Client, Owner: q.Owner,
 		Explicit: q.Explicit, Request: q.ID, Mode: q.Mode, Limit: q.Limit, Token: h.Token, Since: h.Since, End: h.End, TTL: h.TTL,
 		AutoRenew: q.AutoRenew, Metadata: q.Metadata, Taken: firstTaken}

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -147,25 +148,36 @@ func (p *partition) follow(next time.Duration, mine bool) {
 // for a client that repeats its request: the place, or the grant that was made meanwhile.
 func (p *partition) reenter(ctx context.Context) {
 	for _, at := range p.places.inLine() {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || !p.again(ctx, at.place, at.ticket) {
 			return
-		}
-		q := at.q
-		q.Known, q.Ticket = true, at.ticket
-		a, err := p.m.store.Acquire(ctx, &q, p.m.opts.MaxQueue)
-		p.m.apply(q.Name, a.Effects)
-		switch {
-		case err != nil && reasonOf(err) == "unavailable" || err != nil && reasonOf(err) == "outcome_unknown":
-			p.m.noticed(p.number, err)
-			p.doubted.Store(true)
-			return
-		case err != nil:
-			p.m.log.Warn("a waiting request lost its place", zap.Error(err))
-			p.places.end(at, queue.Grant{}, queue.Handed{}, err)
-		case a.Word == queue.Granted:
-			p.places.end(at, a.Grant, queue.Handed{}, nil)
-		default:
-			p.places.queued(at, a.Ticket)
 		}
 	}
+}
+
+// again asks for one place, and reports whether Redis answered.
+func (p *partition) again(ctx context.Context, at *place, ticket int64) bool {
+	q := at.q
+	q.Known, q.Ticket = true, ticket
+	a, err := p.m.store.Acquire(ctx, &q, p.m.opts.MaxQueue)
+	p.m.apply(q.Name, a.Effects)
+	switch {
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnknown):
+		p.m.noticed(p.number, err)
+		p.doubted.Store(true)
+		return false
+	case err != nil:
+		p.m.log.Warn("a waiting request lost its place", zap.Error(err))
+		p.places.end(at, queue.Grant{}, queue.Handed{}, err)
+	case a.Word == queue.Granted:
+		p.places.end(at, a.Grant, queue.Handed{}, nil)
+	default:
+		p.places.queued(at, a.Ticket)
+	}
+	// The last call may have left, and have cancelled, before the question came to Redis: then nobody listens for what
+	// came of it. One that leaves from now on sees it.
+	if p.places.get(at.q.LockID) != at {
+		q.Taken = a.Grant.Taken
+		p.m.Abandon(&q)
+	}
+	return true
 }

@@ -109,20 +109,26 @@ func (ps *places) any() bool {
 	return len(ps.byID) > 0
 }
 
+// standing is a place with the ticket that it had when it was looked at.
+type standing struct {
+	place  *place
+	ticket int64
+}
+
 // inLine are the places that have a ticket and have not come to their end, in the order of their tickets.
-func (ps *places) inLine() []*place {
+func (ps *places) inLine() []standing {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	var out []*place
+	var out []standing
 	for _, p := range ps.byID {
 		select {
 		case <-p.done:
 		default:
 			if p.ticket > 0 {
-				out = append(out, p)
+				out = append(out, standing{p, p.ticket})
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b *place) int { return cmp.Compare(a.ticket, b.ticket) })
+	slices.SortFunc(out, func(a, b standing) int { return cmp.Compare(a.ticket, b.ticket) })
 	return out
 }

@@ -116,7 +116,7 @@ func TestPlaces(t *testing.T) {
 	ps.queued(a, 7)
 	later := ps.join(ask("later", "L4", true))
 	ps.queued(later, 3)
-	if line := ps.inLine(); len(line) != 2 || line[0] != later || line[1] != a {
+	if line := ps.inLine(); len(line) != 2 || line[0].place != later || line[1].place != a {
 		t.Errorf("line %v", line)
 	}
 	if ps.leave(a) {

@@ -2,8 +2,8 @@
 -- acquire.lua: take the lock, or a place in its line, or find what the same request had before.
 --
 -- ARGV  4 name, 5 member ("client\nrequest"), 6 wait (ms, 0 to try once), 7 the longest line allowed
---       8 "1" to look for an earlier outcome of the same request, 9 a ticket to come back with after loss of
---       data (0 for none), 10 descriptor, 11 metadata
+--       8 "1" to look for an earlier outcome of the same request, 9 the ticket of a node that asks for a place of
+--       its own again, maybe after loss of data (0 for none), 10 descriptor, 11 metadata
 -- Answers
 --       granted   lockId, token, since (us), end (ms), and for a grant made before, the holder's value
 --       queued    position, ticket, then holders as rows of lockId and value
@@ -88,6 +88,10 @@ if given then
   if raw then
     since, before = string.match(raw, '^%d+ (%d+)\n([^\n]*)')
     ticket = digits(redis.call('ZSCORE', lock.queue, member))
+    -- A node that asks for a place of its own again does not take it from the call that has it now.
+    if restore > 0 and cjson.decode(before).lockId ~= want.lockId then
+      return finish('queued', lock, {redis.call('ZRANK', lock.queue, member) + 1, ticket})
+    end
   else
     raw = redis.call('GET', parked)
     if raw then
