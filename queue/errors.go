@@ -27,8 +27,14 @@ var (
 	ErrNotLocked = errors.New("the lock is not held")
 	// ErrDraining: this node shuts down; ask another one with the same request id, the place in line is kept.
 	ErrDraining = errors.New("this node is shutting down")
-	// ErrBusy: this node has as many waiting requests as it takes.
-	ErrBusy = errors.New("this node has too many waiting requests")
+	// ErrBusy: this node, or this session, has as many requests under way as it takes.
+	ErrBusy = errors.New("too many requests are under way")
+	// ErrCancelled: the client took the request back.
+	ErrCancelled = errors.New("the request was cancelled")
+	// ErrInUse: the session has a request of that name under way.
+	ErrInUse = errors.New("a request of that id is under way")
+	// ErrNoRequest: the session has no such request under way.
+	ErrNoRequest = errors.New("no such request is under way")
 )
 
 // BusyError is returned to a request that was not granted because others hold the lock: at once, where it does not

@@ -47,6 +47,8 @@ type Request struct {
 	Sole bool
 	// Taken is the [Grant.Taken] that the request got, "" while it has none.
 	Taken string
+	// Session is the session that the request belongs to, "" for none; Frame is that client's own name for it.
+	Session, Frame string
 }
 
 // Grant is a lock held.
@@ -151,13 +153,16 @@ func (a *Acquired) Holders() ([]Grant, error) { return readHolders(a.name, a.row
 
 // Event is a change of a lock, as watchers see it.
 type Event struct {
-	Kind   string `json:"event"`
-	Name   string `json:"lockName"`
-	Client string `json:"clientId"`
-	Owner  string `json:"ownerId"`
+	// Kind is granted, released, expired, renewed, force_released, queued, dequeued, deadlock or gap.
+	Kind   string
+	Name   string
+	Client string
+	Owner  string
 	// Token is the fencing token of the grant that the event is about, 0 where it is about none.
-	Token int64 `json:"token,string"`
-	// At is Redis's time in milliseconds since 1970.
-	At     int64  `json:"at"`
-	Reason string `json:"reason,omitempty"`
+	Token int64
+	// Seq rises with every event of a lock.
+	Seq int64
+	// At is Redis's time.
+	At     time.Time
+	Reason string
 }
