@@ -28,6 +28,8 @@ type Options struct {
 	Database int
 	// Bell is told that the node has grants to claim in a partition.
 	Bell func(partition int)
+	// Word, where set, is told of any other message on Channel: a word, and what it is about.
+	Word func(word, about string)
 	// Expired is told the key that Redis found expired.
 	Expired func(key string)
 	// Subscribed is told that the hub has just begun to listen, again or for the first time.
@@ -42,7 +44,10 @@ type Hub struct {
 
 	mu      sync.Mutex
 	watches map[string]map[*Watch]struct{}
+	now     *subscription // nil while there is no connection
 	changed chan struct{}
+
+	occasions atomic.Int64
 
 	up     atomic.Bool
 	pinged atomic.Int64
@@ -91,24 +96,22 @@ func (h *Hub) listen(ctx context.Context, again bool) (subscribed bool, err erro
 	defer client.Close()
 	conn, release := client.Dedicate()
 	defer release()
-	lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: h.message})
-	channels := append(h.watched(), h.opts.Channel, h.expired)
+	sub := h.begin()
+	defer h.end()
+	lost := conn.SetPubSubHooks(h.hooks(sub))
+	channels := h.wanted(sub)
 	if err := h.command(ctx, conn, conn.B().Subscribe().Channel(channels...).Build()); err != nil {
 		return false, fmt.Errorf("subscribe: %w", err)
 	}
-	h.ready(channels)
 	h.enableExpiry(ctx, client)
 	h.up.Store(true)
 	h.pinged.Store(h.ponged.Load())
 	h.opts.Subscribed(again)
-	if again {
-		h.gap()
-	}
-	return true, h.attend(ctx, conn, lost, channels)
+	return true, h.attend(ctx, conn, lost, sub, channels)
 }
 
 // attend keeps the subscription fitting the watches, and proves that it lives.
-func (h *Hub) attend(ctx context.Context, conn rueidis.DedicatedClient, lost <-chan error, now []string) error {
+func (h *Hub) attend(ctx context.Context, conn rueidis.DedicatedClient, lost <-chan error, sub *subscription, now []string) error {
 	tick := time.NewTicker(h.opts.Every)
 	defer tick.Stop()
 	for {
@@ -118,7 +121,7 @@ func (h *Hub) attend(ctx context.Context, conn rueidis.DedicatedClient, lost <-c
 		case err := <-lost:
 			return err
 		case <-h.changed:
-			next := append(h.watched(), h.opts.Channel, h.expired)
+			next := h.wanted(sub)
 			if err := h.follow(ctx, conn, now, next); err != nil {
 				return err
 			}
@@ -138,7 +141,6 @@ func (h *Hub) follow(ctx context.Context, conn rueidis.DedicatedClient, now, nex
 		if err := h.command(ctx, conn, conn.B().Subscribe().Channel(add...).Build()); err != nil {
 			return err
 		}
-		h.ready(add)
 	}
 	if drop := missing(now, next); len(drop) > 0 {
 		return h.command(ctx, conn, conn.B().Unsubscribe().Channel(drop...).Build())
@@ -153,7 +155,7 @@ func (h *Hub) command(ctx context.Context, conn rueidis.DedicatedClient, cmd rue
 }
 
 // message sorts what came in. It runs on the connection's reader, and so must not wait.
-func (h *Hub) message(m rueidis.PubSubMessage) {
+func (h *Hub) message(s *subscription, m rueidis.PubSubMessage) {
 	switch m.Channel {
 	case h.opts.Channel:
 		if n, ok := strings.CutPrefix(m.Message, "ping "); ok {
@@ -162,11 +164,13 @@ func (h *Hub) message(m rueidis.PubSubMessage) {
 			}
 		} else if p, err := strconv.Atoi(m.Message); err == nil {
 			h.opts.Bell(p)
+		} else if word, about, ok := strings.Cut(m.Message, " "); ok && h.opts.Word != nil {
+			h.opts.Word(word, about)
 		}
 	case h.expired:
 		h.opts.Expired(m.Message)
 	default:
-		h.deliver(m.Channel, m.Message)
+		h.deliver(s, m.Channel, m.Message)
 	}
 }
 

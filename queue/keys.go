@@ -12,7 +12,7 @@ import (
 //
 //	dl:{7}:lock:NAME                      hash: lockId -> holder; ends retain after its last lease
 //	dl:{7}:queue:NAME                     sorted set: "client\nrequest" by ticket: the line
-//	dl:{7}:waiters:NAME                   hash: "client\nrequest" -> what it asks for
+//	dl:{7}:waiters:NAME                   hash: "client\nrequest" -> waiter
 //	dl:{7}:parked:NAME\nclient\nrequest   string: a place kept for a client to come back to; ends with its grace
 //	dl:{7}:names                          sorted set, by name: the locks held (listing, counting)
 //	dl:{7}:due                            sorted set: "NAME\nlockId\nnode" by when to look at that lease again
@@ -20,11 +20,17 @@ import (
 //	dl:{7}:ticket                         string: the last ticket drawn
 //	dl:{7}:node:ID                        string: that node is there; "claim" if it may have grants; ends when it is silent for nodeTTL
 //	dl:{7}:grants:ID                      set: "NAME\nlockId" granted to that node's waiters, not yet claimed
+//	dl:{7}:moves                          set: the nodes that want to hear of the next move of a line
+//	dl:{7}:watched                        string: some node listens to the events; ends when none has said so for watchedTTL
+//	dl:{7}:session:SID                    hash: a session's own here: "NAME\nclient\nrequest" -> "", or "lockId why" if lost;
+//	                                      ends with the session's grace while its connection is away
+//	dl:{7}:home:SID                       string, in the session's own partition: the node it is on, and its client; ends likewise
+//	dl:{7}:sessions:ID                    set: the sessions on that node that are at home here
 //	dl:{0}:fleet                          hash: node -> what it says of itself
 //	dl:{0}:stats                          hash: the cluster's counters
 //	dl:partitions                         string: how many partitions this store was made with
 //
-// and the channels dl:node:ID (a node's doorbell: partition numbers) and dl:{7}:events.
+// and the channels dl:node:ID (a node's doorbell: see notify.Options), dl:{7}:events, and dl:lost (what sessions lost).
 const (
 	keyLock      = "lock:"
 	keyQueue     = "queue:"
@@ -39,6 +45,12 @@ const (
 	keyFleet     = "fleet"
 	keyStats     = "stats"
 	keyEvents    = "events"
+	keyMoves     = "moves"
+	keyWatched   = "watched"
+	keySession   = "session:"
+	keyHome      = "home:"
+	keySessions  = "sessions:"
+	keyLost      = "lost"
 )
 
 // The times that the scripts and the nodes agree on.
@@ -58,8 +70,10 @@ const (
 // prelude tells the scripts the names above.
 var prelude = fmt.Sprintf(`local LOCK, QUEUE, WAITERS, PARKED, NAMES, DUE, CONTENDED = %q, %q, %q, %q, %q, %q, %q
 local TICKET, NODE, GRANTS, EVENTS = %q, %q, %q, %q
+local MOVES, WATCHED, SESSION, HOME, SESSIONS, LOST = %q, %q, %q, %q, %q, %q
 local CLAIM, RETAIN, BATCH = %d, %d, %d
 `, keyLock, keyQueue, keyWaiters, keyParked, keyNames, keyDue, keyContended, keyTicket, keyNode, keyGrants, keyEvents,
+	keyMoves, keyWatched, keySession, keyHome, keySessions, keyLost,
 	claim.Milliseconds(), retain.Milliseconds(), batch)
 
 // keyspace names the keys of one store.

@@ -30,6 +30,8 @@ type world struct {
 	at     int64
 	// real has the scripts use Redis's own clock.
 	real bool
+	// watched has the scripts tell of events.
+	watched bool
 	// unordered is set by a call whose messages come in any order.
 	unordered bool
 
@@ -122,6 +124,9 @@ func (w *world) empty() {
 	w.at = 0
 	w.clock(0)
 	w.alive("a", "b", "c")
+	if w.watched {
+		w.do("SET", "dl:{0}:watched", "1")
+	}
 }
 
 // clock moves the tests' clock on.
@@ -193,12 +198,12 @@ func (w *world) listen() {
 // sayMessage tells of an event, or of a doorbell as it is.
 func sayMessage(channel, message string) string {
 	e := strings.Split(message, "\n")
-	if len(e) != 7 {
-		return channel + " " + message
+	if len(e) != 8 {
+		return channel + " " + strings.ReplaceAll(message, "\n", "|")
 	}
 	s := fmt.Sprintf("%s of %s: %s/%s token %s at %s", e[0], e[1], e[4], e[5], e[2], e[3])
-	if e[6] != "" {
-		s += " (" + e[6] + ")"
+	if e[7] != "" {
+		s += " (" + e[7] + ")"
 	}
 	return s
 }
@@ -238,7 +243,7 @@ type change func(*Request)
 func ask(name, client string, changes ...change) *Request {
 	q := &Request{Name: name, Client: client, Owner: client, ID: "r-" + client, LockID: "L-" + client,
 		RenewalToken: "R-" + client, Lease: 30 * time.Second, Mode: Exclusive, Limit: 1, Grace: 10 * time.Second,
-		RenewEvery: 5 * time.Second, MaxHold: time.Hour}
+		RenewEvery: 5 * time.Second, MaxHold: time.Hour, Hold: time.Hour}
 	for _, c := range changes {
 		c(q)
 	}
@@ -257,7 +262,7 @@ func ids(lockID, renew string) change {
 }
 
 func autoRenew(every, hold time.Duration) change {
-	return func(q *Request) { q.AutoRenew, q.RenewEvery, q.MaxHold = true, every, hold }
+	return func(q *Request) { q.AutoRenew, q.RenewEvery, q.MaxHold, q.Hold = true, every, hold, hold }
 }
 
 const maxLine = 100

@@ -3,8 +3,6 @@ package queue
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
 	"hash/fnv"
 	"slices"
 	"strconv"
@@ -15,20 +13,23 @@ import (
 // before gets its live grant, or its place, again. Errors: ErrQueueFull, ErrMismatch, *LimitError, ErrUnavailable,
 // ErrUnknown; ErrQueueFull too comes with the holders.
 func (s *Store) Acquire(ctx context.Context, q *Request, maxQueue int) (Acquired, error) {
-	line, err := json.Marshal(s.describe(q))
-	if err != nil {
-		return Acquired{}, fmt.Errorf("describe the request: %w", err)
-	}
-	known := "0"
-	if q.Known {
-		known = "1"
-	}
-	r, err := s.run(ctx, &s.acquire, s.keys.of(q.Name), q.Name, memberOf(q.Client, q.ID), millis(q.Wait),
-		strconv.Itoa(maxQueue), known, strconv.FormatInt(q.Ticket, 10), string(line), string(q.Metadata))
+	r, err := s.run(ctx, &s.acquire, s.keys.of(q.Name), s.acquireArgs(q, maxQueue)...)
 	if err != nil {
 		return Acquired{}, err
 	}
 	return s.acquired(q, r)
+}
+
+func (s *Store) acquireArgs(q *Request, maxQueue int) []string {
+	known, plain := "0", "0"
+	if q.Known {
+		known = "1"
+	}
+	if q.Mode == Exclusive && q.Limit == 1 && !q.AutoRenew {
+		plain = "1"
+	}
+	return []string{q.Name, millis(q.Wait), strconv.Itoa(maxQueue), known, strconv.FormatInt(q.Ticket, 10), s.ask(q),
+		memberOf(q.Client, q.ID), q.LockID, millis(q.Lease), cmp.Or(q.Session, "-"), plain}
 }
 
 func (s *Store) acquired(q *Request, r reply) (Acquired, error) {
@@ -80,15 +81,11 @@ func (q *Request) Grant(h Handed) Grant {
 // firstTaken is the state of a grant that no repeat of its request has taken up.
 const firstTaken = "H"
 
-func (s *Store) describe(q *Request) descriptor {
-	return descriptor{LockID: q.LockID, RenewalToken: q.RenewalToken, Client: q.Client, Owner: q.Owner,
-		Explicit: q.Explicit, Request: q.ID, Node: s.opts.Node, Lease: q.Lease.Milliseconds(), AutoRenew: q.AutoRenew,
-		RenewEvery: q.RenewEvery.Milliseconds(), MaxHold: q.MaxHold.Milliseconds(), Grace: q.Grace.Milliseconds(),
-		Mode: q.Mode, Limit: q.Limit, Print: q.print()}
-}
-
 // print is the same for two requests whose bodies are, the wait aside.
-func (q *Request) print() string {
+func (q *Request) print() uint64 {
+	if q.Print != 0 {
+		return q.Print
+	}
 	b := make([]byte, 0, 128+len(q.Metadata))
 	b = strconv.AppendInt(b, q.Lease.Milliseconds(), 10)
 	b = strconv.AppendBool(append(b, ' '), q.AutoRenew)
@@ -99,7 +96,7 @@ func (q *Request) print() string {
 	b = append(b, q.Metadata...)
 	h := fnv.New64a()
 	_, _ = h.Write(b)
-	return strconv.FormatUint(h.Sum64(), 16)
+	return h.Sum64()
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -111,6 +108,10 @@ func (s *Store) Release(ctx context.Context, name, client, lockID string) (heldF
 	if err != nil {
 		return 0, e, err
 	}
+	return released(r)
+}
+
+func released(r reply) (heldFor time.Duration, e Effects, err error) {
 	switch r.word {
 	case "released":
 		if len(r.rest) != 1 {
@@ -130,6 +131,10 @@ func (s *Store) Renew(ctx context.Context, name, client, renewalToken string, le
 	if err != nil {
 		return Grant{}, Effects{}, err
 	}
+	return renewed(name, client, r)
+}
+
+func renewed(name, client string, r reply) (Grant, Effects, error) {
 	switch r.word {
 	case "renewed":
 		if len(r.rest) != 4 {
@@ -163,7 +168,7 @@ func (s *Store) Cancel(ctx context.Context, q *Request, park bool) (Cancelled, e
 	if q.Sole {
 		taken = ""
 	}
-	r, err := s.run(ctx, &s.cancel, s.keys.of(q.Name), q.Name, memberOf(q.Client, q.ID), q.LockID, how, taken)
+	r, err := s.run(ctx, &s.cancel, s.keys.of(q.Name), q.Name, memberOf(q.Client, q.ID), q.LockID, how, taken, millis(q.Left))
 	if err != nil {
 		return Cancelled{}, err
 	}

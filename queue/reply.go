@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,45 +107,80 @@ func numbers(fields []string) []int64 {
 	return out
 }
 
-// descriptor is the part of a request that never changes, as it stands in Redis.
-type descriptor struct {
-	LockID       string `json:"lockId"`
-	RenewalToken string `json:"renewalToken"`
-	Client       string `json:"client"`
-	Owner        string `json:"owner"`
-	Explicit     bool   `json:"explicit,omitempty"`
-	Request      string `json:"request"`
-	Node         string `json:"node"`
-	Lease        int64  `json:"lease"`
-	AutoRenew    bool   `json:"autoRenew,omitempty"`
-	RenewEvery   int64  `json:"renewEvery,omitempty"`
-	MaxHold      int64  `json:"maxHold,omitempty"`
-	Grace        int64  `json:"grace"`
-	Mode         Mode   `json:"mode"`
-	Limit        int    `json:"limit"`
-	// Print tells one body from another, whatever the wait.
-	Print string `json:"print"`
+// ask is the text of a request as it stands in Redis: see lua/head.lua. No line of it but the first and the last has
+// anything of the program's own, and the client's texts hold no control characters.
+func (s *Store) ask(q *Request) string {
+	session, explicit := cmp.Or(q.Session, "-"), byte('0')
+	if q.Explicit {
+		explicit = '1'
+	}
+	every := int64(0)
+	if q.AutoRenew {
+		every = max(q.RenewEvery.Milliseconds(), 1)
+	}
+	b := make([]byte, 0, 256+len(q.Client)+len(q.Owner)+len(q.Metadata))
+	b = append(append(b, q.LockID...), ' ')
+	b = append(append(b, q.RenewalToken...), ' ')
+	b = append(append(b, s.opts.Node...), ' ')
+	b = append(append(b, session...), ' ')
+	b = append(strconv.AppendInt(b, q.Lease.Milliseconds(), 10), ' ')
+	b = append(append(b, q.Mode...), ' ')
+	for _, n := range [...]int64{int64(q.Limit), every, q.Hold.Milliseconds(), q.Grace.Milliseconds()} {
+		b = append(strconv.AppendInt(b, n, 10), ' ')
+	}
+	b = strconv.AppendUint(append(b, explicit, ' '), q.print(), 36)
+	for _, line := range [...]string{q.Client, q.ID, q.Owner, q.Frame} {
+		b = append(append(b, '\n'), line...)
+	}
+	return string(append(append(b, '\n'), q.Metadata...))
 }
 
-// readHolder reads a holder's value (see lua/lib.lua); now is Redis's time in microseconds.
+// readAsk reads what ask wrote, but for the print and the wait. The node that it names is not the caller's concern.
+func readAsk(name, text string) (*Request, error) {
+	lines := strings.SplitN(text, "\n", 6)
+	if len(lines) != 6 {
+		return nil, errReply
+	}
+	t := strings.Split(lines[0], " ")
+	if len(t) != 12 {
+		return nil, errReply
+	}
+	n := numbers([]string{t[4], t[6], t[7], t[8], t[9]})
+	if n == nil {
+		return nil, errReply
+	}
+	q := &Request{Name: name, LockID: t[0], RenewalToken: t[1], Session: t[3], Mode: Mode(t[5]), Limit: int(n[1]),
+		Lease: ms(n[0]), RenewEvery: ms(n[2]), AutoRenew: n[2] > 0, Hold: ms(n[3]), Grace: ms(n[4]), Explicit: t[10] == "1",
+		Client: lines[1], ID: lines[2], Owner: lines[3], Frame: lines[4]}
+	if q.Session == "-" {
+		q.Session = ""
+	}
+	if lines[5] != "" {
+		q.Metadata = json.RawMessage(lines[5])
+	}
+	var err error
+	q.Print, err = strconv.ParseUint(t[11], 36, 64)
+	return q, err
+}
+
+func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// readHolder reads a holder's value (see lua/head.lua); now is Redis's time in microseconds.
 func readHolder(name, lockID, value string, now int64) (Grant, error) {
-	first, line, meta, ok := threeLines(value)
+	first, text, _ := strings.Cut(value, "\n")
 	columns := strings.Fields(first)
-	if !ok || len(columns) != 7 {
+	if len(columns) != 6 {
 		return Grant{}, errReply
 	}
 	n := numbers([]string{columns[0], columns[2], columns[3]})
-	var d descriptor
-	if n == nil || json.Unmarshal([]byte(line), &d) != nil {
+	q, err := readAsk(name, text)
+	if n == nil || err != nil {
 		return Grant{}, errReply
 	}
-	g := Grant{Name: name, LockID: lockID, RenewalToken: d.RenewalToken, Client: d.Client, Owner: d.Owner,
-		Explicit: d.Explicit, Request: d.Request, Mode: d.Mode, Limit: d.Limit, Token: n[1], Since: time.UnixMicro(n[2]).UTC(),
-		End: time.UnixMilli(n[0]).UTC(), TTL: until(n[0], now), AutoRenew: d.AutoRenew,
-		Taken: columns[1]}
-	if meta != "" {
-		g.Metadata = json.RawMessage(meta)
-	}
+	q.LockID = lockID
+	g := q.Grant(Handed{LockID: lockID, Token: n[1], Since: time.UnixMicro(n[2]).UTC(), End: time.UnixMilli(n[0]).UTC(),
+		TTL: until(n[0], now)})
+	g.Taken = columns[1]
 	return g, nil
 }
 
@@ -165,21 +201,15 @@ func readHolders(name string, rows []cell, now int64) ([]Grant, error) {
 func readWaiters(rows []cell, now int64) ([]Waiter, error) {
 	out := make([]Waiter, 0, len(rows)/2)
 	for i := 0; i+1 < len(rows); i += 2 {
-		first, line, _, ok := threeLines(rows[i+1].text)
+		first, text, _ := strings.Cut(rows[i+1].text, "\n")
 		n := numbers(strings.Fields(first))
-		var d descriptor
-		if !ok || len(n) != 2 || json.Unmarshal([]byte(line), &d) != nil {
+		q, err := readAsk("", text)
+		if err != nil || len(n) != 2 {
 			return nil, errReply
 		}
-		out = append(out, Waiter{Position: len(out) + 1, Client: d.Client, Owner: d.Owner, Explicit: d.Explicit,
-			Request: d.Request, Mode: d.Mode, Limit: d.Limit, Ticket: rows[i].number, Since: time.UnixMicro(n[1]).UTC(),
+		out = append(out, Waiter{Position: len(out) + 1, Client: q.Client, Owner: q.Owner, Explicit: q.Explicit,
+			Request: q.ID, Mode: q.Mode, Limit: q.Limit, Ticket: rows[i].number, Since: time.UnixMicro(n[1]).UTC(),
 			Waiting: max(0, time.Duration(now-n[1])*time.Microsecond)})
 	}
 	return out, nil
-}
-
-func threeLines(value string) (first, second, third string, ok bool) {
-	first, rest, ok := strings.Cut(value, "\n")
-	second, third, _ = strings.Cut(rest, "\n")
-	return first, second, third, ok
 }

@@ -28,7 +28,7 @@ type script struct {
 // no flags gets none.
 func loadScript(name string, opts *Options) script {
 	shebang, body, _ := strings.Cut(source(name), "\n")
-	for _, part := range []string{"head", "lib"} {
+	for _, part := range []string{"clock", "head", "lib"} {
 		body = strings.Replace(body, "-- include "+part+"\n", source(part), 1)
 	}
 	text := prelude + body
@@ -84,15 +84,23 @@ func (s *Store) run(ctx context.Context, sc *script, partition int, args ...stri
 func (s *Store) once(ctx context.Context, sc *script, partition int, args []string) (reply, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.CommandTimeout)
 	defer cancel()
-	notAfter := s.clock.now()/1000 + s.opts.CommandTimeout.Milliseconds()
-	all := make([]string, 0, 3+len(args))
-	all = append(all, strconv.FormatInt(notAfter, 10), strconv.FormatInt(s.floor.Load(), 10), s.opts.Node)
-	all = append(all, args...)
+	head := s.head()
 	base := s.keys.bases[partition]
-	res := s.client.Do(ctx, s.client.B().Evalsha().Sha1(sc.sha).Numkeys(1).Key(base).Arg(all...).Build())
+	res := s.client.Do(ctx, s.client.B().Evalsha().Sha1(sc.sha).Numkeys(1).Key(base).Arg(head[:]...).Arg(args...).Build())
 	if isNoScript(res.Error()) {
-		res = s.client.Do(ctx, s.client.B().Eval().Script(sc.text).Numkeys(1).Key(base).Arg(all...).Build())
+		res = s.client.Do(ctx, s.client.B().Eval().Script(sc.text).Numkeys(1).Key(base).Arg(head[:]...).Arg(args...).Build())
 	}
+	return s.read(sc, res)
+}
+
+// head is what every call of a script begins with.
+func (s *Store) head() [3]string {
+	notAfter := s.clock.now()/1000 + s.opts.CommandTimeout.Milliseconds()
+	return [3]string{strconv.FormatInt(notAfter, 10), strconv.FormatInt(s.floor.Load(), 10), s.opts.Node}
+}
+
+// read reads an answer, and learns the time and the tokens in it.
+func (s *Store) read(sc *script, res rueidis.RedisResult) (reply, error) {
 	msgs, err := res.ToArray()
 	if err != nil {
 		return reply{}, explain(sc.name, err)

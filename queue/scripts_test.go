@@ -23,37 +23,47 @@ type scriptCase struct {
 	call   func(w *world) string
 }
 
-// runCases runs the cases on a redis-server and on the in-process stand-in.
+// runCases runs the cases on a redis-server and on the in-process stand-in, while nobody watches the events, and while
+// somebody does: then the scripts go other ways, to the same end.
 func runCases(t *testing.T, file string, cases []scriptCase) {
 	t.Helper()
 	t.Parallel()
-	path := filepath.Join("testdata", file+".golden")
-	if *update {
-		var all strings.Builder
-		w := newWorld(t, embedded.RealOnly())
-		w.listen()
-		for _, c := range cases {
-			all.WriteString("=== " + c.name + "\n" + w.run(c))
+	for mode, watched := range map[string]bool{"": false, ".watched": true} {
+		path := filepath.Join("testdata", file+mode+".golden")
+		if *update {
+			writeGolden(t, path, cases, watched)
 		}
-		if err := os.WriteFile(path, []byte(all.String()), 0o600); err != nil {
-			t.Fatal(err)
+		want := readGolden(t, path)
+		if len(want) != len(cases) {
+			t.Errorf("%s has %d cases, the test %d", path, len(want), len(cases))
 		}
-	}
-	want := readGolden(t, path)
-	if len(want) != len(cases) {
-		t.Errorf("%s has %d cases, the test %d", path, len(want), len(cases))
-	}
-	for kind, opt := range map[string]embedded.Option{"redis-server": embedded.RealOnly(), "miniredis": embedded.InProcess()} {
-		t.Run(kind, func(t *testing.T) {
-			w := newWorld(t, opt)
-			w.listen()
-			for _, c := range cases {
-				w.t = t
-				if got := w.run(c); got != want[c.name] {
-					t.Errorf("%s:\n%s", c.name, differ(want[c.name], got))
+		for kind, opt := range map[string]embedded.Option{"redis-server": embedded.RealOnly(), "miniredis": embedded.InProcess()} {
+			t.Run(kind+mode, func(t *testing.T) {
+				w := newWorld(t, opt)
+				w.watched = watched
+				w.listen()
+				for _, c := range cases {
+					w.t = t
+					if got := w.run(c); got != want[c.name] {
+						t.Errorf("%s:\n%s", c.name, differ(want[c.name], got))
+					}
 				}
-			}
-		})
+			})
+		}
+	}
+}
+
+func writeGolden(t *testing.T, path string, cases []scriptCase, watched bool) {
+	t.Helper()
+	var all strings.Builder
+	w := newWorld(t, embedded.RealOnly())
+	w.watched = watched
+	w.listen()
+	for _, c := range cases {
+		all.WriteString("=== " + c.name + "\n" + w.run(c))
+	}
+	if err := os.WriteFile(path, []byte(all.String()), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

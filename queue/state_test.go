@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -20,7 +19,7 @@ func (w *world) dump() string {
 	slices.Sort(keys)
 	var b strings.Builder
 	for _, key := range keys {
-		if key == "test:clock" || key == "dl:partitions" || key == "dl:{0}:node:a" || key == "dl:{0}:node:c" ||
+		if key == "test:clock" || key == "dl:partitions" || key == "dl:{0}:watched" || key == "dl:{0}:node:a" || key == "dl:{0}:node:c" ||
 			key == "dl:{0}:node:b" && w.plain(key) == "here" {
 			continue
 		}
@@ -60,8 +59,9 @@ func (w *world) value(kind, key, short string) (lines []string) {
 	switch kind {
 	case "string":
 		if v := w.plain(key); strings.HasPrefix(short, "parked:") {
-			ticket, rest, _ := strings.Cut(v, "\n")
-			lines = append(lines, "ticket "+ticket+" "+describeJSON(rest))
+			first, text, _ := strings.Cut(v, "\n")
+			n := strings.Fields(first)
+			lines = append(lines, fmt.Sprintf("ticket %s until %s since %s %s", n[0], n[1], n[2], describeAsk(text)))
 		} else {
 			lines = append(lines, v)
 		}
@@ -96,29 +96,36 @@ func sayField(short, field, value string) string {
 	first, rest, _ := strings.Cut(value, "\n")
 	n := strings.Fields(first)
 	switch {
-	case strings.HasPrefix(short, "lock:") && len(n) == 7:
-		return fmt.Sprintf("%s %s token %s since %s ends %s ticket %s %s%s %s", field, n[1], n[2], n[3], n[0], n[4], n[5], n[6], describeJSON(rest))
+	case strings.HasPrefix(short, "lock:") && len(n) == 6:
+		till := ""
+		if n[5] != "0" {
+			till = " till " + n[5]
+		}
+		return fmt.Sprintf("%s %s token %s since %s ends %s ticket %s%s %s", field, n[1], n[2], n[3], n[0], n[4], till, describeAsk(rest))
 	case strings.HasPrefix(short, "waiters:") && len(n) == 2:
-		return fmt.Sprintf("%s until %s since %s %s", field, n[0], n[1], describeJSON(rest))
+		return fmt.Sprintf("%s until %s since %s %s", field, n[0], n[1], describeAsk(rest))
 	}
 	return field + " = " + value
 }
 
-// describeJSON says a descriptor and the metadata after it in short.
-func describeJSON(rest string) string {
-	line, metadata, _ := strings.Cut(rest, "\n")
-	var d descriptor
-	if err := json.Unmarshal([]byte(line), &d); err != nil {
-		return "?? " + rest
+// describeAsk says a request in short.
+func describeAsk(text string) string {
+	q, err := readAsk("", text)
+	if err != nil {
+		return "?? " + text
 	}
-	s := fmt.Sprintf("[%s %s %s/%s@%s lease %d %s%d", d.LockID, d.RenewalToken, d.Client, d.Request, d.Node, d.Lease, d.Mode, d.Limit)
-	if d.AutoRenew {
-		s += fmt.Sprintf(" renews every %d for %d", d.RenewEvery, d.MaxHold)
+	s := fmt.Sprintf("[%s %s %s/%s@%s lease %d %s%d", q.LockID, q.RenewalToken, q.Client, q.ID, strings.Fields(text)[2],
+		q.Lease.Milliseconds(), q.Mode, q.Limit)
+	if q.AutoRenew {
+		s += fmt.Sprintf(" renews every %d for %d", q.RenewEvery.Milliseconds(), q.Hold.Milliseconds())
 	}
-	if d.Owner != d.Client {
-		s += " owner " + d.Owner
+	if q.Owner != q.Client {
+		s += " owner " + q.Owner
 	}
-	return s + "]" + metadata
+	if q.Session != "" {
+		s += " session " + q.Session + " frame " + q.Frame
+	}
+	return s + "]" + string(q.Metadata)
 }
 
 var momentPattern = regexp.MustCompile(`\b40000\d{11}\b|\b40000\d{8}\b`)

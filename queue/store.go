@@ -28,6 +28,8 @@ type Options struct {
 	CommandTimeout time.Duration
 	// Embedded is set for the in-process stand-in, which knows neither script flags nor RESP3 nor INFO sections.
 	Embedded bool
+	// Quiet leaves out the driver's own look after idle connections: every command has a deadline anyway.
+	Quiet bool
 	// Patch, where set, changes a script's source before it is loaded: for tests that plant mistakes.
 	Patch func(script, source string) string
 	// Observe, where set, is told of every script run.
@@ -41,8 +43,10 @@ type Store struct {
 	keys   keyspace
 	clock  redisClock
 	floor  atomic.Int64
+	lanes  *lanes
 
 	acquire, release, renew, cancel, claim, due, force, bury, status, stats script
+	session, resume, detach, orphan                                         script
 }
 
 // ErrSetup is returned by Open for a store that this node must not use: too old a Redis, or another number of
@@ -67,10 +71,14 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{opts: opts, client: client, keys: newKeyspace(opts.Prefix, opts.Partitions), clock: redisClock{start: time.Now()}}
 	for name, sc := range map[string]*script{"acquire": &s.acquire, "release": &s.release, "renew": &s.renew,
 		"cancel": &s.cancel, "claim": &s.claim, "due": &s.due, "force": &s.force, "bury": &s.bury,
-		"status": &s.status, "stats": &s.stats} {
+		"status": &s.status, "stats": &s.stats, "session": &s.session, "resume": &s.resume, "detach": &s.detach,
+		"orphan": &s.orphan} {
 		*sc = loadScript(name, &opts)
 	}
-	if err := s.check(ctx); err != nil {
+	if err = s.check(ctx); err == nil {
+		s.lanes, err = openLanes(s)
+	}
+	if err != nil {
 		client.Close()
 		return nil, err
 	}
@@ -85,6 +93,9 @@ func Connect(opts Options) (rueidis.Client, error) {
 	o.AlwaysRESP2 = opts.Embedded
 	o.ConnWriteTimeout = time.Second
 	o.Dialer.Timeout, o.Dialer.KeepAlive = time.Second, time.Second
+	if opts.Quiet {
+		o.Dialer.KeepAlive = -1
+	}
 	o.RingScaleEachConn = 13 // a full ring ignores deadlines; 8,192 commands under way do not fill it
 	o.ClientName = "lockd-" + opts.Node
 	if o.PipelineMultiplex == 0 {
@@ -93,8 +104,11 @@ func Connect(opts Options) (rueidis.Client, error) {
 	return rueidis.NewClient(o)
 }
 
-// Close ends the connection.
-func (s *Store) Close() { s.client.Close() }
+// Close ends the connections.
+func (s *Store) Close() {
+	s.lanes.close()
+	s.client.Close()
+}
 
 // Node is the id under which this store speaks.
 func (s *Store) Node() string { return s.opts.Node }
@@ -111,7 +125,7 @@ func (s *Store) Now() time.Time { return time.UnixMicro(s.clock.now()).UTC() }
 // Channel is this node's doorbell: a message is the number of a partition in which it has grants to claim.
 func (s *Store) Channel() string { return s.keys.nodeChannel(s.opts.Node) }
 
-// EventChannel is where a partition's events are published, each an [Event] in JSON.
+// EventChannel is where a partition's events are published: see [ParseEvent].
 func (s *Store) EventChannel(partition int) string { return s.keys.bases[partition] + keyEvents }
 
 // LockOfKey is the lock whose record a Redis key is, as an expiry notification names it.

@@ -31,10 +31,11 @@ type Request struct {
 	Lease        time.Duration
 	// Wait is how long to wait in line; 0 tries once.
 	Wait time.Duration
-	// AutoRenew has the service renew the lease every RenewEvery, until MaxHold after the grant.
-	AutoRenew  bool
-	RenewEvery time.Duration
-	MaxHold    time.Duration
+	// AutoRenew has the service renew the lease every RenewEvery, until Hold after the grant; 0 for as long as its
+	// session lives. MaxHold is what the client asked for, 0 for nothing.
+	AutoRenew     bool
+	RenewEvery    time.Duration
+	Hold, MaxHold time.Duration
 	// Grace is how long the request's place is kept while nobody listens for it.
 	Grace time.Duration
 	Mode  Mode
@@ -47,6 +48,10 @@ type Request struct {
 	Sole bool
 	// Taken is the [Grant.Taken] that the request got, "" while it has none.
 	Taken string
+	// Left is what is left of the wait, for a grant that is given back with its place kept.
+	Left time.Duration
+	// Print tells one body from another; 0 to have it computed.
+	Print uint64
 	// Session is the session that the request belongs to, "" for none; Frame is that client's own name for it.
 	Session, Frame string
 }

@@ -42,8 +42,9 @@ func (m *Manager) prepare(q *queue.Request) {
 	if q.ID == "" {
 		q.ID, q.Known, q.Sole = queue.NewSecret(), false, true
 	}
-	if q.MaxHold == 0 {
-		q.MaxHold = m.opts.MaxHold
+	q.Hold = q.MaxHold
+	if q.Hold == 0 && q.Session == "" {
+		q.Hold = m.opts.MaxHold
 	}
 	q.LockID, q.RenewalToken = queue.NewSecret(), queue.NewSecret()
 	q.Grace = m.opts.Grace
@@ -60,12 +61,16 @@ func (m *Manager) ask(ctx context.Context, q *queue.Request) (a queue.Acquired, 
 	})
 	switch {
 	case errors.Is(err, queue.ErrQueueFull):
-		holders, _ := a.Holders()
-		err = &queue.FullError{Holders: holders, Queue: a.Queue}
+		err = fullError(&a)
 	case err == nil && a.Word == queue.Granted && q.AutoRenew:
 		m.parts[m.store.Partition(q.Name)].arm(q.RenewEvery)
 	}
 	return a, err
+}
+
+func fullError(a *queue.Acquired) error {
+	holders, _ := a.Holders()
+	return &queue.FullError{Holders: holders, Queue: a.Queue}
 }
 
 // try asks once.
@@ -144,7 +149,7 @@ func (m *Manager) stand(ctx context.Context, q *queue.Request, p *place, start t
 		}
 		q.LockID, q.Taken = p.grant.LockID, p.grant.Taken
 		if ps.wasShared(p) {
-			q.Taken = "shared" // another call has the same answer: none of them may give it back
+			q.Taken = takenByMany
 		}
 		if ctx.Err() != nil {
 			if last {

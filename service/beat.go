@@ -46,6 +46,9 @@ func (m *Manager) once(ctx context.Context) error {
 	if !m.up.Swap(true) {
 		m.log.Info("redis answers")
 	}
+	if err := m.beatWatched(ctx); err != nil {
+		return err
+	}
 	joined := false
 	for i, pulse := range pulses {
 		p := m.parts[i]
@@ -55,7 +58,7 @@ func (m *Manager) once(ctx context.Context) error {
 				return err
 			}
 		}
-		if pulse.Missed && p.places.any() {
+		if pulse.Missed && (p.places.any() || m.sessions.any()) {
 			p.doubted.Store(true)
 		}
 		if pulse.Claims || p.doubted.Load() {
@@ -104,6 +107,9 @@ func (m *Manager) bury(ctx context.Context, dead []string) error {
 					return err
 				}
 			}
+		}
+		if err := m.orphan(ctx, node); err != nil {
+			return err
 		}
 		if err := m.store.Forget(ctx, node); err != nil {
 			return err

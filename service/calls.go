@@ -15,12 +15,17 @@ func (m *Manager) Release(ctx context.Context, name, client, lockID string) (hel
 	if !m.up.Load() {
 		return 0, queue.ErrUnavailable
 	}
+	return m.release(ctx, name, client, lockID, false)
+}
+
+// release ends a grant; before is whether an earlier attempt may have done so.
+func (m *Manager) release(ctx context.Context, name, client, lockID string, before bool) (heldFor time.Duration, err error) {
 	err = m.settle(ctx, name, func(repeated bool) error {
 		var e queue.Effects
 		var err error
 		heldFor, e, err = m.store.Release(ctx, name, client, lockID)
 		m.apply(name, e)
-		if repeated && errors.Is(err, queue.ErrLost) {
+		if (before || repeated) && errors.Is(err, queue.ErrLost) {
 			return nil // the attempt whose answer was lost did it
 		}
 		return err

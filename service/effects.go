@@ -1,6 +1,8 @@
 package service
 
 import (
+	"context"
+	"strconv"
 	"time"
 
 	"distributedlock/queue"
@@ -25,7 +27,8 @@ func (m *Manager) handed(e queue.Effects) {
 		part.arm(h.TTL)
 		p := part.places.get(h.LockID)
 		if p == nil {
-			m.Abandon(&queue.Request{Name: h.Name, LockID: h.LockID})
+			// Of a session's request whose connection has just ended, the place is kept.
+			m.tasks.Go(func() { m.putAside(&queue.Request{Name: h.Name, LockID: h.LockID, Left: unknownWait}) })
 			continue
 		}
 		if p.q.AutoRenew {
@@ -36,10 +39,37 @@ func (m *Manager) handed(e queue.Effects) {
 	}
 }
 
+// unknownWait is how long a request may go on waiting of which nothing is known any more.
+const unknownWait = 5 * time.Minute
+
+// putAside takes a request out of the line or gives its grant back, its place kept.
+func (m *Manager) putAside(q *queue.Request) {
+	c, err := m.store.Cancel(context.Background(), q, true)
+	m.apply(q.Name, c.Effects)
+	if err != nil {
+		m.noticed(m.store.Partition(q.Name), err)
+		m.undone.add(q)
+	}
+}
+
 // bell is the hub's: another node has granted something to a waiter here.
 func (m *Manager) bell(partition int) {
 	if partition >= 0 && partition < len(m.parts) {
 		signal(m.parts[partition].bell)
+	}
+}
+
+// word is the hub's: something else for this node.
+func (m *Manager) word(word, about string) {
+	switch word {
+	case "moved":
+		if p, err := strconv.Atoi(about); err == nil && p >= 0 && p < len(m.parts) {
+			m.parts[p].lines.look()
+		}
+	case "session":
+		if s := m.sessions.get(about); s != nil {
+			m.tasks.Go(s.supersede)
+		}
 	}
 }
 

@@ -24,6 +24,8 @@ type fleet struct {
 	t     testing.TB
 	redis *embedded.Server
 	nodes int
+	// grace is how long places and sessions are kept.
+	grace time.Duration
 }
 
 func newFleet(t testing.TB, opts ...embedded.Option) *fleet {
@@ -37,7 +39,7 @@ func newFleet(t testing.TB, opts ...embedded.Option) *fleet {
 			t.Error(err)
 		}
 	})
-	return &fleet{t: t, redis: s}
+	return &fleet{t: t, redis: s, grace: 10 * time.Second}
 }
 
 // member is a node of the fleet.
@@ -59,7 +61,7 @@ func (f *fleet) node(change ...func(*queue.Options)) *member {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	m := New(store, Options{RenewalInterval: 5 * time.Second, MaxHold: time.Hour, Grace: 10 * time.Second, MaxQueue: 10000,
+	m := New(store, Options{RenewalInterval: 5 * time.Second, MaxHold: time.Hour, Grace: f.grace, MaxQueue: 10000,
 		Connect: func() (rueidis.Client, error) { return queue.Connect(o) }, Log: zaptest.NewLogger(f.t, zaptest.Level(zap.ErrorLevel)).Named(o.Node)})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -101,6 +103,22 @@ func (f *fleet) eventually(what string, within time.Duration, is func() bool) {
 func silent(o *queue.Options) {
 	o.Patch = func(_, source string) string {
 		return strings.Replace(source, "  for node in pairs(bells) do\n", "  for node in pairs({}) do\n", 1)
+	}
+}
+
+// loud has a node tell of events though nobody is known to watch them. What goes the shortest way tells nothing but who
+// enters a line, with the ticket for a sequence.
+func loud(o *queue.Options) {
+	before := o.Patch
+	o.Patch = func(name, source string) string {
+		if before != nil {
+			source = before(name, source)
+		}
+		source = strings.Replace(source, "local watched\n", "local watched = true\n", 1)
+		return strings.Replace(source, "      redis.call('ZADD', queue, ticket, member)\n", `
+      redis.call('PUBLISH', base .. EVENTS, 'queued\n' .. name .. '\n0\n0\n' .. string.match(member, '^[^\n]*') .. '\n\n' .. ticket .. '\n')
+      redis.call('ZADD', queue, ticket, member)
+`, 1)
 	}
 }
 

@@ -321,7 +321,7 @@ func TestHistories(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	begin := time.Now()
-	done, wrong, first := campaign(t, f, []*member{f.node(), f.node()}, 0, *histories, 1)
+	done, wrong, first := campaign(t, f, []*member{f.node(loud), f.node(loud)}, 0, *histories, 1)
 	t.Logf("%d histories in %s", done, time.Since(begin))
 	if len(wrong) > 0 {
 		t.Errorf("wrong: %v\n%s", wrong, first)

@@ -45,20 +45,23 @@ func (f *fleet) spy() *spy {
 	return s
 }
 
-// hear notes the tickets that requests got: an event is lines, its kind, lock, token, time and client first.
+// hear notes the sequence of requests as they first entered a line, which is that of their tickets: an event is lines,
+// its kind, lock, token, time, client, owner and sequence first.
 func (s *spy) hear(m rueidis.PubSubMessage) {
 	if m.Channel == s.channel {
 		s.synced <- struct{}{}
 		return
 	}
 	e := strings.Split(m.Message, "\n")
-	if len(e) < 5 || e[0] != "queued" {
+	if len(e) < 7 || e[0] != "queued" {
 		return
 	}
-	if n, err := strconv.ParseInt(e[2], 10, 64); err == nil {
+	if n, err := strconv.ParseInt(e[6], 10, 64); err == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.entered[e[1]+"\n"+e[4]] = n
+		if key := e[1] + "\n" + e[4]; s.entered[key] == 0 {
+			s.entered[key] = n
+		}
 	}
 }
 

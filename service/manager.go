@@ -56,6 +56,10 @@ type Manager struct {
 	drain    sync.Once
 	tasks    sync.WaitGroup
 	undone   undoList
+	sessions sessions
+	watchers watchers
+	life     context.Context // ends when the loops have ended
+	end      context.CancelFunc
 	tidying  atomic.Bool
 	counts   counters
 	totals   totalsCache
@@ -77,13 +81,14 @@ func New(store *queue.Store, opts Options) *Manager {
 	}
 	m := &Manager{opts: opts, store: store, log: opts.Log, met: opts.Metrics,
 		probe: make(chan struct{}, 1), draining: make(chan struct{})}
+	m.life, m.end = context.WithCancel(context.Background())
 	m.up.Store(true)
 	for p := range store.Partitions() {
 		m.parts = append(m.parts, newPartition(m, p))
 	}
 	m.hub = notify.New(notify.Options{
 		Connect: opts.Connect, Channel: store.Channel(), Ping: store.Ring, Every: queue.Beat, Database: opts.Database,
-		Bell: m.bell, Expired: m.keyExpired, Subscribed: m.subscribed, Log: opts.Log,
+		Bell: m.bell, Word: m.word, Expired: m.keyExpired, Subscribed: m.subscribed, Log: opts.Log,
 	})
 	return m
 }
@@ -96,11 +101,14 @@ func (m *Manager) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return m.beat(ctx) })
+	g.Go(func() error { return m.hearLosses(ctx) })
 	for _, p := range m.parts {
 		g.Go(func() error { return p.run(ctx) })
 	}
 	err := g.Wait()
+	m.end()
 	m.Drain()
+	m.watchers.close()
 	m.tasks.Wait()
 	m.undo(context.WithoutCancel(ctx))
 	if e := m.store.Leave(context.WithoutCancel(ctx)); e != nil {

@@ -25,6 +25,7 @@ type partition struct {
 	m      *Manager
 	number int
 	places places
+	lines  lines
 	// next is when to look at the leases, in nanoseconds of the manager's clock; 0 for never.
 	next    atomic.Int64
 	begin   time.Time
@@ -35,8 +36,10 @@ type partition struct {
 }
 
 func newPartition(m *Manager, number int) *partition {
-	return &partition{m: m, number: number, begin: time.Now(), poke: make(chan struct{}, 1), bell: make(chan struct{}, 1),
+	p := &partition{m: m, number: number, begin: time.Now(), poke: make(chan struct{}, 1), bell: make(chan struct{}, 1),
 		places: places{byKey: map[string]*place{}, byID: map[string]*place{}}}
+	p.lines.m = m
+	return p
 }
 
 // arm has the leases looked at after a time, unless that is to happen sooner anyway.
@@ -152,6 +155,7 @@ func (p *partition) reenter(ctx context.Context) {
 			return
 		}
 	}
+	p.recheck(ctx)
 }
 
 // again asks for one place, and reports whether Redis answered.

@@ -20,6 +20,8 @@ type place struct {
 	err   error
 	// shared is whether more than one call has waited on it.
 	shared bool
+	// asks are those of its calls that do not wait themselves, and are told.
+	asks   []*ask
 	freed  queue.Handed
 	ticket int64
 }
@@ -80,13 +82,24 @@ func (ps *places) forget(p *place) {
 
 // end brings the place to its end, once.
 func (ps *places) end(p *place, g queue.Grant, freed queue.Handed, err error) {
+	for _, a := range ps.close(p, g, freed, err) {
+		a.ended(g, err)
+	}
+}
+
+func (ps *places) close(p *place, g queue.Grant, freed queue.Handed, err error) []*ask {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	select {
 	case <-p.done:
+		return nil
 	default:
 		p.grant, p.freed, p.err = g, freed, err
+		if p.shared {
+			p.grant.Taken = takenByMany
+		}
 		close(p.done)
+		return p.asks
 	}
 }
 

@@ -39,18 +39,29 @@ func (c *call) acquireRequest() (*queue.Request, error) {
 	if err := c.readBody(); err != nil {
 		return nil, err
 	}
-	o := &c.s.opts
-	b := &acquireBody{Request: queue.Request{Name: c.name, Lease: o.DefaultTimeout, MaxHold: o.MaxHold, Mode: queue.Exclusive, Limit: 1}}
+	b := newAcquire(&c.s.opts)
+	b.Name = c.name
 	decode(c.body, c.s.bodies.acquire, b, &c.faults)
+	c.readRequestID(&b.Request)
+	return b.request(&c.faults), c.faults.err()
+}
+
+// newAcquire is an acquire with nothing said.
+func newAcquire(o *Options) *acquireBody {
+	return &acquireBody{Request: queue.Request{Lease: o.DefaultTimeout, MaxHold: o.MaxHold, Mode: queue.Exclusive, Limit: 1}}
+}
+
+// request is what a body that was read asks for.
+func (b *acquireBody) request(f *faults) *queue.Request {
 	q := &b.Request
 	if q.Mode == queue.Shared && b.limited {
-		c.faults.add("limit", "goes with mode exclusive only")
+		f.add("limit", "goes with mode exclusive only")
 	}
-	c.readRequestID(q)
 	if !q.Explicit {
 		q.Owner = q.Client
 	}
-	return q, c.faults.err()
+	q.Known = q.ID != ""
+	return q
 }
 
 // readRequestID takes the Idempotency-Key where the body has no requestId, and keeps a good one for problems.
@@ -62,7 +73,6 @@ func (c *call) readRequestID(q *queue.Request) {
 		}
 		q.ID = key
 	}
-	q.Known = q.ID != ""
 	if !c.faults.has("requestId") {
 		c.acquireID = q.ID
 	}
@@ -71,6 +81,11 @@ func (c *call) readRequestID(q *queue.Request) {
 // granted is the answer to an acquire, and the only one that carries the grant's capabilities.
 func (w *jsonWriter) granted(g *queue.Grant, waited time.Duration) {
 	w.open('{')
+	w.grant(g, waited)
+	w.close('}')
+}
+
+func (w *jsonWriter) grant(g *queue.Grant, waited time.Duration) {
 	w.bool("acquired", true)
 	w.text("lockId", g.LockID)
 	w.text("lockName", g.Name)
@@ -84,5 +99,4 @@ func (w *jsonWriter) granted(g *queue.Grant, waited time.Duration) {
 	w.seconds("waitTime", waited)
 	w.bool("autoRenew", g.AutoRenew)
 	w.raw("metadata", g.Metadata)
-	w.close('}')
 }

@@ -29,6 +29,7 @@ const (
 	listOp    = "GET /locks"
 	statsOp   = "GET /locks/stats"
 	graphOp   = "GET /graph"
+	wsOp      = "GET /ws"
 )
 
 var (
@@ -113,6 +114,9 @@ func serviceAnswers() []liveAnswer {
 	get := func(path string, set func(*fakeLocks), status int, code string) liveAnswer {
 		return liveAnswer{http.MethodGet + " " + path, "", "", "", set, status, code, ""}
 	}
+	ws := func(set func(*fakeLocks), status int, code string) liveAnswer {
+		return liveAnswer{wsOp, "", clientToken, "", set, status, code, ""}
+	}
 	ready := func(err error) func(*fakeLocks) { return func(f *fakeLocks) { f.ready = err } }
 	return []liveAnswer{
 		get("/health", nil, 200, ""), get("/health", ready(evicts), 200, ""),
@@ -121,5 +125,8 @@ func serviceAnswers() []liveAnswer {
 		get("/readyz", nil, 200, ""), get("/readyz", ready(evicts), 503, "unavailable"),
 		get("/readyz", ready(queue.ErrDraining), 503, "draining"), get("/readyz", ready(errWrapped), 503, "unavailable"),
 		get("/metrics", nil, 200, ""), get("/openapi.json", nil, 200, ""),
+		get("/asyncapi.json", nil, 200, ""), get("/ws", nil, 401, "unauthorized"),
+		ws(nil, 101, ""), ws(nil, 400, "invalid_argument"), ws(nil, 403, "forbidden"), ws(nil, 429, "rate_limited"),
+		ws(func(f *fakeLocks) { f.draining = true }, 503, "draining"),
 	}
 }

@@ -91,7 +91,7 @@ func (c *call) authorize() error {
 	if need == admin && !c.s.auth.hasAdmin {
 		return errAdminDisabled
 	}
-	c.who = c.s.auth.identify(c.r.Header["Authorization"])
+	c.who = c.s.auth.identify(c.credentials())
 	switch {
 	case c.who.role >= need:
 		return nil
@@ -99,4 +99,25 @@ func (c *call) authorize() error {
 		return errUnauthorized
 	}
 	return errForbidden
+}
+
+// credentials are an Authorization header or, where a WebSocket's handshake has none, its token in the shape of one:
+// browsers can send a token as a subprotocol only.
+func (c *call) credentials() []string {
+	given := c.r.Header["Authorization"]
+	if len(given) > 0 || !c.route.upgrades {
+		return given
+	}
+	if token := subprotocolToken(c.r.Header); token != "" {
+		return []string{"Bearer " + token}
+	}
+	return nil
+}
+
+// tokenPlace is where the token came in.
+func (c *call) tokenPlace() string {
+	if len(c.r.Header["Authorization"]) > 0 {
+		return "Authorization"
+	}
+	return subprotocolHeader
 }

@@ -51,6 +51,11 @@ func decode[T any](body []byte, fields []field[T], into *T, f *faults) {
 		f.add("body", fault)
 		return
 	}
+	decodeMembers(body, fields, into, f)
+}
+
+// decodeMembers reads an object that is known to be valid JSON.
+func decodeMembers[T any](body []byte, fields []field[T], into *T, f *faults) {
 	var seen, given uint
 	for m := (members{rest: body}); m.next(); {
 		i := 0
@@ -126,6 +131,33 @@ func (m *members) next() bool {
 	end = valueEnd(b)
 	m.value, m.rest = value(b[:end]), b[end:]
 	return true
+}
+
+// elements walks the elements of an array that is known to be valid JSON.
+type elements struct {
+	rest  []byte
+	value value
+}
+
+func (e *elements) next() bool {
+	b := e.rest[skipSpace(e.rest):]
+	b = b[1:] // [ before the first, a comma or ] after any other
+	b = b[skipSpace(b):]
+	if len(b) == 0 || b[0] == ']' {
+		return false
+	}
+	end := valueEnd(b)
+	e.value, e.rest = value(b[:end]), b[end:]
+	return true
+}
+
+// text reads an element that is an identifier.
+func (e *elements) text(longest int) (s, fault string) {
+	if e.value[0] == 'n' {
+		return "", "must be a string, not null"
+	}
+	fault = e.value.text(&s, longest)
+	return s, fault
 }
 
 // name is the key as it may be shown.

@@ -38,7 +38,7 @@ func fullDetail(c *call, err error) string {
 	if e, ok := errors.AsType[*queue.FullError](err); ok {
 		text += ": " + inLine(e.Queue) + ", and the lock is " + heldBy(e.Holders)
 	}
-	return text + ". Ask again after Retry-After."
+	return text + ". Ask again in a second."
 }
 
 // heldBy names the first holder and how long its lease still runs.
@@ -138,18 +138,41 @@ func invalidExtras(c *call, err error) {
 }
 
 func unauthorizedDetail(c *call, _ error) string {
-	if len(c.r.Header["Authorization"]) > 0 {
-		return "The token in Authorization is not one that this service knows. Send Authorization: Bearer and a valid token."
+	if len(c.credentials()) > 0 {
+		return "The token in " + c.tokenPlace() + " is not one that this service knows. Send Authorization: Bearer and a valid token."
 	}
 	return "This call needs a token. Send it as Authorization: Bearer <token>."
 }
 
-func forbiddenDetail(c *call, _ error) string {
+func forbiddenDetail(c *call, err error) string {
+	if errors.Is(err, errOrigin) {
+		return "Pages of that Origin may not connect here. Serve them from this host, or add the Origin to ALLOWED_ORIGINS."
+	}
 	if c.who.role >= c.route.role {
 		return "The prefixes of " + quoted(c.who.name) + " do not allow this lock. Use a token that may use it."
 	}
 	return "The role of " + quoted(c.who.name) + " is " + c.who.role.String() + ", and this call needs " +
 		c.route.role.String() + ". Use a token with that role."
+}
+
+func busyDetail(_ *call, err error) string {
+	switch {
+	case errors.Is(err, errConnections):
+		return "This node has as many WebSocket connections as it takes. Connect again in a second, or to another node."
+	case errors.Is(err, errSubscriptions):
+		return "A connection may have " + strconv.Itoa(maxSubscriptions) +
+			" subscriptions. End one, or put more names and prefixes into one."
+	}
+	return "This node or session has as many requests under way as it takes. Ask again in a second, or ask another node."
+}
+
+func internalDetail(c *call, _ error) string {
+	where := ""
+	if c.r != nil {
+		where = " under the X-Request-Id of this answer"
+	}
+	return "The service failed in a way it should not; its log has more" + where +
+		". The outcome is unknown: ask again with the same requestId."
 }
 
 func unknownDetail(c *call, _ error) string {
@@ -165,7 +188,7 @@ func unavailableDetail(_ *call, err error) string {
 	if e, ok := errors.AsType[*notReadyError](err); ok && !errors.Is(err, queue.ErrUnavailable) {
 		return "This node should get no requests: " + e.cause.Error() + "."
 	}
-	return "Redis did not answer or refused, and nothing was changed. Ask again after Retry-After."
+	return "Redis did not answer or refused, and nothing was changed. Ask again in a second."
 }
 
 func methodDetail(c *call, err error) string {

@@ -31,6 +31,7 @@ type fakeLocks struct {
 	draining   bool
 
 	abandoned chan *queue.Request
+	fakeSessions
 	// after, reason, by and lease are what the last call came with.
 	prefix, after, reason, by string
 	limit                     int
@@ -38,7 +39,9 @@ type fakeLocks struct {
 	client, secret            string
 }
 
-func newFake() *fakeLocks { return &fakeLocks{abandoned: make(chan *queue.Request, 100)} }
+func newFake() *fakeLocks {
+	return &fakeLocks{abandoned: make(chan *queue.Request, 100), fakeSessions: newFakeSessions()}
+}
 
 var (
 	since = time.Date(2030, 1, 2, 3, 4, 5, 6_000_000, time.UTC)
@@ -113,6 +116,11 @@ func serveHandler(t testing.TB, s *http.Server) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, s, l)
+}
+
+func serveOn(t testing.TB, s *http.Server, l net.Listener) string {
+	t.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -120,6 +128,9 @@ func serveHandler(t testing.TB, s *http.Server) string {
 	}()
 	t.Cleanup(func() {
 		_ = s.Close()
+		if h, ok := s.Handler.(*Handler); ok {
+			h.Close()
+		}
 		<-done
 	})
 	return l.Addr().String()

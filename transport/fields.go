@@ -19,11 +19,12 @@ type acquireBody struct {
 	limited bool
 }
 
-type releaseBody struct{ client, lockID string }
+// releaseBody is that of a release; where it is a frame, the lock's name is in it.
+type releaseBody struct{ name, client, lockID string }
 
 type renewBody struct {
-	client, token string
-	lease         time.Duration
+	name, client, token string
+	lease               time.Duration
 }
 
 type forceBody struct{ reason string }
@@ -34,10 +35,11 @@ type bodyFields struct {
 	release []field[releaseBody]
 	renew   []field[renewBody]
 	force   []field[forceBody]
+	frames  frameFields
 }
 
 func newBodyFields(o Options) bodyFields {
-	return bodyFields{
+	b := bodyFields{
 		acquire: acquireFields(o),
 		release: []field[releaseBody]{
 			{"clientId", true, func(b *releaseBody, v value) string { return v.text(&b.client, maxText) }},
@@ -52,6 +54,8 @@ func newBodyFields(o Options) bodyFields {
 			{"reason", false, func(b *forceBody, v value) string { return v.text(&b.reason, maxReason) }},
 		},
 	}
+	b.frames = newFrameFields(&b)
+	return b
 }
 
 func acquireFields(o Options) []field[acquireBody] {

@@ -9,6 +9,7 @@ import (
 
 // Locks is what the calls need of the lock manager. Every error is one of package queue's, or is answered as 500.
 type Locks interface {
+	Sessions
 	// Acquire blocks up to q.Wait. It fills in what the caller left open of q: the id, the capabilities and the terms of
 	// renewal. How long the request waited in line is 0 where it was granted at once. The error is *queue.BusyError,
 	// *queue.FullError, *queue.LimitError, *DeadlockError, queue.ErrMismatch, ErrUnavailable, ErrUnknown, ErrDraining,

@@ -15,7 +15,7 @@ import (
 var secondsBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}
 
 const (
-	lowestStatus  = 200
+	lowestStatus  = 100
 	highestStatus = 599
 )
 

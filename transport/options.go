@@ -23,6 +23,17 @@ type Options struct {
 	ClientToken string
 	// AdminToken may do everything; "" switches admin calls off.
 	AdminToken string
+	// AllowedOrigins are those of web pages that may open a WebSocket beside the service's own, "*" for any.
+	AllowedOrigins []string
+	// Heartbeat is the time between a WebSocket's pings. A client whose pong is not there by the next is taken for gone.
+	// Default 15 s.
+	Heartbeat time.Duration
+	// MaxConns is how many WebSockets may be open. Default 50,000; a negative number is for none.
+	MaxConns int
+	// OutLimit is how many bytes may wait for a WebSocket's client to read them. Default 1 MiB.
+	OutLimit int
+	// Node is this node's name, which a WebSocket's client is told.
+	Node string
 	// Version is what /health tells.
 	Version string
 	// Started is when the process began, for the uptime. Default now.
@@ -39,11 +50,17 @@ func (o Options) withDefaults() Options {
 		value time.Duration
 	}{
 		{&o.DefaultTimeout, 30 * time.Second}, {&o.MaxTimeout, 300 * time.Second},
-		{&o.MaxWait, 300 * time.Second}, {&o.MaxHold, time.Hour},
+		{&o.MaxWait, 300 * time.Second}, {&o.MaxHold, time.Hour}, {&o.Heartbeat, 15 * time.Second},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = 50_000
+	}
+	if o.OutLimit == 0 {
+		o.OutLimit = 1 << 20
 	}
 	if o.Addr == "" {
 		o.Addr = ":5000"

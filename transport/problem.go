@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"distributedlock/queue"
@@ -17,6 +18,11 @@ var (
 	errForbidden     = errors.New("the role or its prefixes do not allow it")
 	errAdminDisabled = errors.New("admin calls are off")
 	errInternal      = errors.New("internal error")
+	// errOrigin is errForbidden for web pages from elsewhere.
+	errOrigin = fmt.Errorf("%w: foreign origin", errForbidden)
+	// errConnections and errSubscriptions are limits of this side, beside those of the lock manager.
+	errConnections   = fmt.Errorf("%w: connections", queue.ErrBusy)
+	errSubscriptions = fmt.Errorf("%w: subscriptions", queue.ErrBusy)
 )
 
 // methodError is errNoPath's sibling: the path is there, for other methods.
@@ -41,6 +47,8 @@ type problem struct {
 	extras func(c *call, err error)
 	// header, where set, is sent too.
 	header [2]string
+	// frame is whether it is told in frames of the WebSocket only.
+	frame bool
 }
 
 // typePrefix and a code are a problem's type: a name that stays, and no address to look up.
@@ -59,18 +67,21 @@ var problems = []problem{
 	{code: "lock_lost", status: http.StatusGone, title: "The grant is no longer held", match: is(queue.ErrLost), detail: named("No such grant of ", " is live: its lease ran out, it was released, or it was forced. Stop the work that it protected; acquire again to go on.")},
 	{code: "not_locked", status: http.StatusNotFound, title: "The lock is not held", match: is(queue.ErrNotLocked), detail: named("Nobody holds ", "; there is nothing to release.")},
 	{code: "invalid_argument", status: http.StatusBadRequest, title: "The request is not valid", match: as[*invalidError], detail: invalidDetail, extras: invalidExtras},
-	{code: "too_large", status: http.StatusRequestEntityTooLarge, title: "The body is too large", match: is(errTooLarge), detail: fixed("A body may have 64 KiB at most. Send less; metadata is meant for a few labels.")},
+	{code: "too_large", status: http.StatusRequestEntityTooLarge, title: "The body or frame is too large", match: is(errTooLarge), detail: fixed("A body or a frame may have 64 KiB at most. Send less; metadata is meant for a few labels.")},
 	{code: "unauthorized", status: http.StatusUnauthorized, title: "A valid token is needed", match: is(errUnauthorized), detail: unauthorizedDetail, header: [2]string{"WWW-Authenticate", `Bearer realm="distributed-lock"`}},
 	{code: "admin_disabled", status: http.StatusForbidden, title: "Admin calls are off", match: is(errAdminDisabled), detail: fixed("This service was started without an admin token, so nobody may make admin calls. Set ADMIN_TOKEN and start it again.")},
 	{code: "forbidden", status: http.StatusForbidden, title: "The token does not allow this", match: is(errForbidden), detail: forbiddenDetail},
 	{code: "queue_full", status: http.StatusTooManyRequests, title: "The lock's queue is full", match: is(queue.ErrQueueFull), detail: fullDetail, header: again},
-	{code: "rate_limited", status: http.StatusTooManyRequests, title: "Too many requests", match: is(queue.ErrBusy), detail: fixed("This node has as many waiting requests as it takes. Ask again after Retry-After, or ask another node."), header: again},
+	{code: "rate_limited", status: http.StatusTooManyRequests, title: "Too many requests", match: is(queue.ErrBusy), detail: busyDetail, header: again},
 	{code: "draining", status: http.StatusServiceUnavailable, title: "The node is shutting down", match: is(queue.ErrDraining), detail: fixed("This node is shutting down and takes no new requests. Ask another node; the same requestId keeps its place in line."), header: again},
 	{code: "outcome_unknown", status: http.StatusGatewayTimeout, title: "The outcome is unknown", match: is(queue.ErrUnknown), detail: unknownDetail},
 	{code: "unavailable", status: http.StatusServiceUnavailable, title: "Redis is not available", match: unavailable, detail: unavailableDetail, header: again},
+	{code: "cancelled", status: http.StatusConflict, title: "The request was cancelled", match: is(queue.ErrCancelled), detail: named("The request for ", " was taken back: it has left the line and holds nothing."), frame: true},
+	{code: "not_found", status: http.StatusNotFound, title: "There is no such request", match: is(queue.ErrNoRequest), detail: fixed("No acquire with that id or requestId is under way in this session: it was never asked for, or is over and its answer on the way."), frame: true},
+	{code: "not_found", status: http.StatusNotFound, title: "There is no such subscription", match: is(errNoSubscription), detail: fixed("This connection has no such subscription: it was never made here, or has ended."), frame: true},
 	{code: "not_found", status: http.StatusNotFound, title: "There is no such path", match: is(errNoPath), detail: fixed("No call has this path. GET /openapi.json lists all of them; a / in a lock's name is written %2F.")},
 	{code: "method_not_allowed", status: http.StatusMethodNotAllowed, title: "The path does not take this method", match: as[*methodError], detail: methodDetail},
-	{code: "internal", status: http.StatusInternalServerError, title: "The service failed", match: func(error) bool { return true }, detail: fixed("The service failed in a way it should not; its log has more under the X-Request-Id of this answer. The outcome is unknown: ask again with the same requestId.")},
+	{code: "internal", status: http.StatusInternalServerError, title: "The service failed", match: func(error) bool { return true }, detail: internalDetail},
 }
 
 func is(target error) func(error) bool {
@@ -99,12 +110,17 @@ func (c *call) fail(err error) {
 		c.status = statusGone
 		return
 	}
+	c.cause = err
+	c.write(problemOf(err), err)
+}
+
+// problemOf is an error's row of the table.
+func problemOf(err error) *problem {
 	i := 0
 	for !problems[i].match(err) {
 		i++
 	}
-	c.cause = err
-	c.write(&problems[i], err)
+	return &problems[i]
 }
 
 // clientGone reports whether an error only says that the client went away. A node that shuts down may cut its
@@ -146,7 +162,7 @@ func (c *call) problemID() string {
 	if !c.route.acquires {
 		return c.id
 	}
-	if c.acquireID == "" {
+	if c.acquireID == "" && c.r != nil {
 		c.acquireID = cmp.Or(c.headerKey(), newID())
 	}
 	return c.acquireID

@@ -1,5 +1,11 @@
 package transport
 
+import (
+	"time"
+
+	"distributedlock/queue"
+)
+
 // release is POST /locks/{name}/release.
 func (c *call) release() error {
 	var b releaseBody
@@ -12,10 +18,7 @@ func (c *call) release() error {
 	}
 	w := &c.out
 	w.open('{')
-	w.bool("released", true)
-	w.text("lockName", c.name)
-	w.text("lockId", b.lockID)
-	w.seconds("heldFor", held)
+	w.released(c.name, b.lockID, held)
 	w.close('}')
 	return c.ok(typeJSON)
 }
@@ -32,13 +35,24 @@ func (c *call) renew() error {
 	}
 	w := &c.out
 	w.open('{')
+	w.renewed(c.name, &g)
+	w.close('}')
+	return c.ok(typeJSON)
+}
+
+func (w *jsonWriter) released(name, lockID string, held time.Duration) {
+	w.bool("released", true)
+	w.text("lockName", name)
+	w.text("lockId", lockID)
+	w.seconds("heldFor", held)
+}
+
+func (w *jsonWriter) renewed(name string, g *queue.Grant) {
 	w.bool("renewed", true)
-	w.text("lockName", c.name)
+	w.text("lockName", name)
 	w.time("expiresAt", g.End)
 	w.millis("ttlMs", g.TTL)
 	w.num("fencingToken", g.Token)
-	w.close('}')
-	return c.ok(typeJSON)
 }
 
 // readInto reads a body and reports all that is wrong with the request.

@@ -17,6 +17,8 @@ type route struct {
 	role role
 	// named is whether the path holds a lock's name; body whether a body is read.
 	named, body bool
+	// upgrades is whether it becomes a WebSocket.
+	upgrades bool
 	// acquires is whether problems carry the acquire's own requestId.
 	acquires bool
 	handle   func(*call) error
@@ -38,6 +40,8 @@ func routeTable() []*route {
 		{method: http.MethodGet, pattern: "/readyz", handle: (*call).ready},
 		{method: http.MethodGet, pattern: "/metrics", handle: (*call).metrics},
 		{method: http.MethodGet, pattern: "/openapi.json", handle: (*call).openapi},
+		{method: http.MethodGet, pattern: "/asyncapi.json", handle: (*call).asyncapi},
+		{method: http.MethodGet, pattern: "/ws", role: reader, upgrades: true, handle: (*call).websocket},
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/gorilla/websocket"
 	"github.com/julienschmidt/httprouter"
 	"go.uber.org/zap"
 )
@@ -32,17 +34,33 @@ type server struct {
 	// unmatched stands for every path and method that no route takes.
 	unmatched *route
 	bodies    bodyFields
+
+	// frames are the WebSocket's, by type; noFrame stands for those of no type.
+	frames     map[string]*frameKind
+	noFrame    *route
+	upgrader   websocket.Upgrader
+	conns      connections
+	events     eventCache
+	connected  *metrics.Gauge
+	slowClosed *metrics.Counter
 }
 
-// New is the handler of every call.
-func New(locks Locks, opts Options) http.Handler {
-	return newServer(locks, opts)
-}
+// Handler is the handler of every call. It outlives the http.Server in its WebSockets: end them with Drain or Close.
+type Handler struct{ s *server }
+
+// New is the handler for a lock manager.
+func New(locks Locks, opts Options) *Handler { return &Handler{s: newServer(locks, opts)} }
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.s.ServeHTTP(w, r) }
 
 func newServer(locks Locks, opts Options) *server {
 	opts = opts.withDefaults()
 	s := &server{locks: locks, opts: opts, log: opts.Logger, auth: newAuthenticator(opts.ClientToken, opts.AdminToken)}
 	s.bodies = newBodyFields(opts)
+	s.frames, s.noFrame, s.upgrader = frameTable(), &route{pattern: "frame"}, newUpgrader()
+	s.conns.most = opts.MaxConns
+	s.connected = opts.Metrics.GetOrCreateGauge("distributed_locks_ws_connections", nil)
+	s.slowClosed = opts.Metrics.GetOrCreateCounter("distributed_locks_ws_slow_closed_total")
 	s.route()
 	return s
 }

@@ -5,18 +5,22 @@
 -- Answers
 --       buried   how many
 --       alive    the node shows itself again, and nothing was done
+-- include clock
 -- include head
 -- include lib
 local gone = ARGV[5]
 if redis.call('EXISTS', base .. NODE .. gone) == 1 then return answer('alive', 0, 0) end
-local lock, buried = open(ARGV[4]), 0
+local lock, theirs = open(ARGV[4]), {}
 local flat = redis.call('HGETALL', lock.waiters)
 for i = 1, #flat, 2 do
-  local d, _, line, meta = request(flat[i + 1])
+  local d, deadline, text, since = request(flat[i + 1])
   if d.node == gone then
-    park(lock.name, d, line, meta, digits(redis.call('ZSCORE', lock.queue, flat[i])))
-    leave(lock, flat[i])
-    buried = buried + 1
+    theirs[#theirs + 1] = {flat[i], d, text, digits(redis.call('ZSCORE', lock.queue, flat[i])), deadline, since}
   end
 end
-return finish('buried', lock, {buried})
+table.sort(theirs, function(a, b) return tonumber(a[4]) < tonumber(b[4]) end)
+for _, w in ipairs(theirs) do
+  park(lock.name, unpack(w, 2, 6))
+  leave(lock, w[1])
+end
+return finish('buried', lock, {#theirs})

@@ -5,15 +5,27 @@
 -- ARGV  none of its own
 -- Answers
 --       due   when the next thing is due (ms, 0 for nothing), the node that will see to it, how many were renewed
+-- include clock
 -- include head
 -- include lib
-local renewed = 0
+local renewed, gone = 0, {[me] = false}
+
+-- away asks whether a holder's node is no more, and its session therefore in its grace.
+local function away(d)
+  if gone[d.node] == nil then gone[d.node] = redis.call('EXISTS', base .. NODE .. d.node) == 0 end
+  return gone[d.node]
+end
 
 local function renew(lock, h)
   local d = describe(h)
-  local over = math.floor(h.since / 1000) + d.maxHold
-  if now >= over then return end
-  h.ends = math.max(h.ends, math.min(now + d.lease, over))
+  if d.session ~= '-' and h.till == 0 and away(d) then
+    h.till = now + d.grace
+    redis.call('PEXPIRE', base .. SESSION .. d.session, d.grace)
+  end
+  if not renews(h, d) then return end
+  local ends = now + d.lease
+  if d.hold > 0 then ends = math.min(ends, math.floor(h.since / 1000) + d.hold) end
+  h.ends = math.max(h.ends, ends)
   emit('renewed', lock.name, d, h.token)
   renewed = renewed + 1
 end
@@ -23,7 +35,7 @@ for _, entry in ipairs(due) do
   local name, id = string.match(entry, '^([^\n]*)\n([^\n]*)\n')
   local lock = open(name)
   local h = lock.holders[id]
-  if h and h.state ~= 'P' and describe(h).autoRenew then renew(lock, h) end
+  if h and h.state ~= 'P' and describe(h).every > 0 then renew(lock, h) end
   if h then
     store(lock, h)
   else

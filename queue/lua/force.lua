@@ -5,6 +5,7 @@
 -- Answers
 --       forced   the holders that lost it, as rows of lockId and value
 --       free     nobody held it
+-- include clock
 -- include head
 -- include lib
 local lock = open(ARGV[4])

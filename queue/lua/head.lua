@@ -1,83 +1,63 @@
--- head.lua: the beginning of every script of this folder, which takes it in by a line "-- include head".
---
--- KEYS  1 the partition's base, "dl:{7}:". Every other key is the base and a suffix from keys.go, so that all a
---         script touches lies in one slot.
--- ARGV  1 notAfter: the last millisecond of Redis's clock at which this call may still run
---       2 floor: the highest token the calling node has ever seen
---       3 the calling node's id
---       4 and on: the script's own
--- Every answer begins with
---       1 a word, 2 Redis's time (us), 3 the earliest end of a lease of the lock (ms, 0 for none), 4 how many
---       leases ended, 5 the length of the queue, 6 how many grants for the calling node follow; then for each
---       name, lockId, token, since (us), end (ms), freed (us); then the script's own. Numbers are integers.
---
--- A holder is a field of the lock's hash, its lockId the name, three lines the value:
---       end(ms) state token since(us) ticket mode limit     state: P provisional until its node claims it, H held;
---       the request's descriptor, JSON                             each time the same request takes the grant up again
---       its metadata, JSON                                         it moves on: K, L … Z, K
--- A waiter is a field of the queue's hash, "client\nrequest" the name, three lines the value:
---       deadline(ms) since(us), then descriptor and metadata as above.
--- An event is lines: kind, lock, token (0 for none), Redis's time (ms), client, owner, and a reason where there is one.
+-- head.lua: how requests, holders and events are written and read; taken in by a line "-- include head", after
+-- clock.lua. What comes before it in a script goes the shortest way, without it.
 
-local base, notAfter, floor, me = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-local clock = redis.call('TIME')
-local micros = clock[1] * 1000000 + clock[2]
-local now = math.floor(micros / 1000)
-
--- int prints a number in full where it goes into a command or a string: Lua's own conversion rounds 16 digits. (The
--- store has checked that this Redis prints 53 bits.) In an answer, a number becomes an integer by itself.
-local function int(n) return string.format('%d', n) end
-
--- A master that slept must not act on what was asked before it slept.
-if now > notAfter then return {'late', micros, 0, 0, 0, 0} end
-
--- draw takes the partition's next ticket, as digits: above all before it, and above all that any node remembers.
-local drawn
-local function draw()
-  local t = math.max(micros, floor + 1)
-  local digits = int(t)
-  local last = drawn or redis.call('SET', base .. TICKET, digits, 'GET')
-  if last and tonumber(last) >= t then
-    digits = int(tonumber(last) + 1)
-    redis.call('SET', base .. TICKET, digits)
+-- emit tells the watchers, where there are any.
+local watched
+local function emit(kind, name, d, token, reason)
+  if watched == nil then watched = redis.call('EXISTS', base .. WATCHED) == 1 end
+  if watched then
+    redis.call('PUBLISH', base .. EVENTS, string.format('%s\n%s\n%s\n%d\n%s\n%s\n%s\n', kind, name, token, now,
+      d.client, d.owner, draw()) .. (reason or ''))
   end
-  drawn = digits
-  return digits
 end
 
-local function emit(kind, name, d, token, reason)
-  redis.call('PUBLISH', base .. EVENTS, string.format('%s\n%s\n%s\n%d\n%s\n%s\n', kind, name, token, now,
-    d.client, d.owner) .. (reason or ''))
+-- terms reads a request.
+local function terms(text)
+  local d, lease, limit, every, hold = {}
+  d.id, d.secret, d.node, d.session, lease, d.mode, limit, every, hold, d.grace, d.print, d.client, d.request, d.owner =
+    string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%d+) (%a+) (%d+) (%d+) (%d+) (%d+) %d (%S+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n')
+  d.lease, d.limit, d.every, d.hold = tonumber(lease), tonumber(limit), tonumber(every), tonumber(hold)
+  return d
 end
 
 -- parse reads a holder. Token, since and ticket stay digits: nothing is reckoned with them.
 local function parse(id, value)
-  local e, state, token, since, ticket, mode, limit, line, meta =
-    string.match(value, '^(%d+) (%a) (%d+) (%d+) (%d+) (%a) (%d+)\n([^\n]*)\n(.*)$')
-  return {id = id, ends = tonumber(e), state = state, token = token, since = since, ticket = ticket, mode = mode,
-    limit = tonumber(limit), line = line, meta = meta}
+  local e, state, token, since, ticket, till, text = string.match(value, '^(%d+) (%a) (%d+) (%d+) (%d+) (%d+)\n(.*)$')
+  return {id = id, ends = tonumber(e), state = state, token = token, since = since, ticket = ticket,
+    till = tonumber(till), text = text}
 end
 
--- describe is the descriptor of a holder.
+-- describe is what a holder asked for.
 local function describe(h)
-  if not h.d then h.d = cjson.decode(h.line) end
+  if not h.d then h.d = terms(h.text) end
   return h.d
 end
 
 local function value(h)
-  return string.format('%d %s %s %s %s %s %d\n', h.ends, h.state, h.token, h.since, h.ticket, h.mode, h.limit) ..
-    h.line .. '\n' .. h.meta
+  return string.format('%d %s %s %s %s %d\n', h.ends, h.state, h.token, h.since, h.ticket, h.till or 0) .. h.text
 end
 
 -- due is how the partition's clock knows a lease.
 local function due(name, h) return name .. '\n' .. h.id .. '\n' .. describe(h).node end
 
--- put writes a holder, and notes when somebody must next look at its lease: at its renewal, or at its end.
+-- renews asks whether the lease renews itself from now on.
+local function renews(h, d)
+  return d.every > 0 and h.state ~= 'P' and (d.hold == 0 or h.ends < math.floor(h.since / 1000) + d.hold) and
+    (not h.till or h.till == 0 or now < h.till)
+end
+
+-- put writes a holder, and notes when somebody must next look at its lease: at its renewal, or at its end. Renewals
+-- come in steps of a fifth of their interval, so that one call sees to many.
 local function put(name, h)
   local d, at = describe(h), h.ends
-  if d.autoRenew and h.state ~= 'P' and h.ends < math.floor(h.since / 1000) + d.maxHold then
-    at = math.min(at, now + d.renewEvery)
+  if renews(h, d) then
+    local next = now + d.every
+    at = math.min(at, next - next % math.max(1, math.floor(d.every / 5)))
   end
   redis.call('HSET', base .. LOCK .. name, h.id, value(h))
   redis.call('ZADD', base .. DUE, int(at), due(name, h))
 end
+
+-- A session's own: what it waits for, and what it holds after a wait or with renewal, so that it can find them again
+-- on another node. A lock taken at once and not renewed is not among them: its lease is all there is to it.
+local function note(name, d) redis.call('HSET', base .. SESSION .. d.session, name .. '\n' .. d.client .. '\n' .. d.request, '') end

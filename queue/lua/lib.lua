@@ -9,24 +9,51 @@ end
 local function admit(lock, h)
   lock.holders[h.id] = h
   lock.count = lock.count + 1
-  lock.mode, lock.limit = h.mode, h.limit
+  lock.mode, lock.limit = describe(h).mode, describe(h).limit
 end
+
+local function forget(name, d)
+  if d.session ~= '-' then redis.call('HDEL', base .. SESSION .. d.session, name .. '\n' .. d.client .. '\n' .. d.request) end
+end
+
+-- noted is whether a holder is among its session's own.
+local function noted(h) return describe(h).session ~= '-' and (h.ticket ~= '0' or describe(h).every > 0) end
 
 -- park takes a request that nobody listens for out of the line, and keeps its place for its client to take up
 -- again within the grace.
-local function park(name, d, line, meta, ticket)
+local function park(name, d, text, ticket, deadline, since)
   redis.call('SET', base .. PARKED .. name .. '\n' .. d.client .. '\n' .. d.request,
-    ticket .. '\n' .. line .. '\n' .. meta, 'PX', int(d.grace))
+    ticket .. ' ' .. int(deadline) .. ' ' .. since .. '\n' .. text, 'PX', d.grace)
+  if d.session ~= '-' then redis.call('PEXPIRE', base .. SESSION .. d.session, d.grace) end
+  emit('dequeued', name, d, 0, 'away')
 end
 
--- drop takes a holder out of the record. kind is the event that tells of it, nil for none.
+-- bereave tells a session that it lost a lock: whatever node it is on hears it, and one that is away finds it noted.
+local function bereave(name, h, why)
+  local d = describe(h)
+  if d.session == '-' then return end
+  if noted(h) and h.till > 0 then
+    redis.call('HSET', base .. SESSION .. d.session, name .. '\n' .. d.client .. '\n' .. d.request, h.id .. ' ' .. why)
+    return
+  end
+  redis.call('PUBLISH', string.match(base, '^(.*){') .. LOST, d.session .. '\n' .. h.id .. '\n' .. why .. '\n' .. name)
+  if noted(h) then forget(name, d) end
+end
+
+-- drop takes a holder out of the record. kind is the event that tells of it.
 local function drop(lock, h, kind, reason)
+  local d = describe(h)
   redis.call('HDEL', lock.key, h.id)
   redis.call('ZREM', base .. DUE, due(lock.name, h))
   if h.state == 'P' then
-    redis.call('SREM', base .. GRANTS .. describe(h).node, lock.name .. '\n' .. h.id)
-  elseif kind then
-    emit(kind, lock.name, describe(h), h.token, reason)
+    redis.call('SREM', base .. GRANTS .. d.node, lock.name .. '\n' .. h.id)
+  else
+    emit(kind, lock.name, d, h.token, reason)
+    if kind ~= 'released' then
+      bereave(lock.name, h, kind)
+    elseif noted(h) then
+      forget(lock.name, d)
+    end
   end
   if lock.holders[h.id] then
     lock.holders[h.id] = nil
@@ -40,11 +67,11 @@ end
 local function lapse(lock, h)
   lock.freed = lock.freed or h.ends * 1000
   if h.state == 'P' then
-    park(lock.name, describe(h), h.line, h.meta, h.ticket)
-    local node = describe(h).node
-    redis.call('DEL', base .. NODE .. node)
-    if node ~= me then living[node] = false end -- the one that calls is there, and will find that it missed something
+    local d = describe(h)
+    redis.call('DEL', base .. NODE .. d.node)
+    if d.node ~= me then living[d.node] = false end -- the one that calls is there, and will find that it missed something
     drop(lock, h)
+    park(lock.name, d, h.text, h.ticket, h.till, h.ticket)
   else
     ended = ended + 1
     drop(lock, h, 'expired')
@@ -71,11 +98,11 @@ end
 local function fits(lock, d)
   if lock.count == 0 then return true end
   if lock.limit ~= d.limit then return false end
-  if d.mode == 'shared' then return lock.mode == 's' end
-  return lock.mode == 'x' and lock.count < lock.limit
+  if d.mode == 'shared' then return lock.mode == 'shared' end
+  return lock.mode == 'exclusive' and lock.count < lock.limit
 end
 
-local function full(lock) return lock.count > 0 and lock.mode == 'x' and lock.count >= lock.limit end
+local function full(lock) return lock.count > 0 and lock.mode == 'exclusive' and lock.count >= lock.limit end
 
 -- tell puts a grant for the calling node into the answer.
 local function tell(name, h, freed)
@@ -84,19 +111,20 @@ local function tell(name, h, freed)
   handed[n + 4], handed[n + 5], handed[n + 6] = h.since, h.ends, freed
 end
 
--- give makes the request a holder: at once if its node is the one that calls, else until it claims.
-local function give(lock, d, line, meta, ticket)
-  local h = {id = d.lockId, line = line, meta = meta, d = d, ticket = ticket, token = draw(), since = int(micros),
-    mode = d.mode == 'shared' and 's' or 'x', limit = d.limit}
+-- give makes the request a holder: at once if its node is the one that calls, else until it claims. A request from
+-- the line has its ticket and deadline, any other has the ticket '0'.
+local function give(lock, d, text, ticket, deadline)
+  local h = {id = d.id, text = text, d = d, ticket = ticket, token = draw(), since = int(micros), till = 0}
   if d.node == me then
     h.state, h.ends = 'H', now + d.lease
     emit('granted', lock.name, d, h.token)
     tell(lock.name, h, lock.freed or micros)
   else
-    h.state, h.ends, h.since = 'P', now + CLAIM, int(lock.freed or micros)
+    h.state, h.ends, h.since, h.till = 'P', now + CLAIM, int(lock.freed or micros), deadline
     redis.call('SADD', base .. GRANTS .. d.node, lock.name .. '\n' .. h.id)
     bells[d.node] = true
   end
+  if ticket == '0' and noted(h) then note(lock.name, d) end
   admit(lock, h)
   store(lock, h)
   return h
@@ -116,10 +144,10 @@ local function leave(lock, member)
   lock.moved, lock.waiting = true, nil
 end
 
--- request reads a waiter: what it asks for, until when, and the two lines that say so.
+-- request reads a waiter: what it asks for, until when, the text that says so, and since when.
 local function request(raw)
-  local deadline, line, meta = string.match(raw, '^(%d+) %d+\n([^\n]*)\n(.*)$')
-  return cjson.decode(line), tonumber(deadline), line, meta
+  local deadline, since, text = string.match(raw, '^(%d+) (%d+)\n(.*)$')
+  return terms(text), tonumber(deadline), text, since
 end
 
 -- digits is a score of the line, whichever way this Redis prints it.
@@ -136,17 +164,18 @@ local function pump(lock)
       return
     end
     local member, raw = head[1], redis.call('HGET', lock.waiters, head[1])
-    local d, deadline, line, meta
-    if raw then d, deadline, line, meta = request(raw) end
+    local d, deadline, text, since
+    if raw then d, deadline, text, since = request(raw) end
     if d and deadline > now and lives(d.node) then
       if not fits(lock, d) then return end
       leave(lock, member)
-      give(lock, d, line, meta, digits(head[2]))
+      give(lock, d, text, digits(head[2]), deadline)
     else
       leave(lock, member)
       if d and deadline > now then
-        park(lock.name, d, line, meta, digits(head[2]))
+        park(lock.name, d, text, digits(head[2]), deadline, since)
       elseif d then
+        forget(lock.name, d)
         emit('dequeued', lock.name, d, 0, 'timeout')
       end
     end
@@ -173,8 +202,11 @@ local function span(lock)
   return first, last
 end
 
+-- ring sends a word to the channel of a node.
+local function ring(node, word) redis.call('PUBLISH', string.match(base, '^(.*){') .. NODE .. node, word) end
+
 -- finish serves the line if something came free, brings the indexes up to date, rings the nodes that have grants
--- to claim, and makes the answer.
+-- to claim or asked to hear of the line's next move, and makes the answer.
 local function finish(word, lock, rest)
   if lock.freed or lock.moved then pump(lock) end
   local first, last = span(lock)
@@ -186,12 +218,13 @@ local function finish(word, lock, rest)
       redis.call('ZREM', base .. NAMES, lock.name)
     end
   end
-  local waiting = lock.waiting or redis.call('ZCARD', lock.queue)
+  local waiting, partition = lock.waiting or redis.call('ZCARD', lock.queue), string.match(base, '{(%d+)}')
   if lock.moved and waiting == 0 then redis.call('SREM', base .. CONTENDED, lock.name) end
-  for node in pairs(bells) do
-    redis.call('PUBLISH', string.match(base, '^(.*){') .. NODE .. node, string.match(base, '{(%d+)}'))
-  end
+  for node in pairs(bells) do ring(node, partition) end
   bells = {}
+  if lock.moved and waiting > 0 then
+    for _, node in ipairs(redis.call('SPOP', base .. MOVES, int(BATCH))) do ring(node, 'moved ' .. partition) end
+  end
   return answer(word, first, waiting, rest)
 end
 
@@ -204,4 +237,16 @@ local function sample(lock)
     rows[#rows + 1] = value(h)
   end
   return rows
+end
+
+-- rebind has a holder belong to a node and a session from now on.
+local function rebind(lock, h, node, session)
+  local d, was = describe(h), noted(h)
+  if d.node == node and d.session == session and h.till == 0 then return end
+  redis.call('ZREM', base .. DUE, due(lock.name, h))
+  if was and d.session ~= session then forget(lock.name, d) end
+  local ids, rest = string.match(h.text, '^(%S+ %S+) %S+ %S+(.*)$')
+  h.text, h.d, h.till = ids .. ' ' .. node .. ' ' .. session .. rest, nil, 0
+  if noted(h) then note(lock.name, describe(h)) end
+  store(lock, h)
 end

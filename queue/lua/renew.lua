@@ -5,12 +5,13 @@
 -- Answers
 --       renewed    lockId, token, since (us), end (ms)
 --       lost, not_owner   as release.lua
+-- include clock
 -- include head
 -- include lib
 local lock = open(ARGV[4])
 for _, h in pairs(lock.holders) do
   local d = describe(h)
-  if d.renewalToken == ARGV[6] and h.state ~= 'P' then
+  if d.secret == ARGV[6] and h.state ~= 'P' then
     if d.client ~= ARGV[5] then return finish('not_owner', lock) end
     local lease = tonumber(ARGV[7])
     if lease == 0 then lease = d.lease end

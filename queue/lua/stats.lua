@@ -4,6 +4,7 @@
 -- ARGV  none of its own
 -- Answers
 --       stats   locks held, locks waited for, requests waiting, the oldest waiting request's ticket (us, 0 for none)
+-- include clock
 -- include head
 -- include lib
 local waiting, contended, oldest = 0, 0, 0

@@ -4,6 +4,7 @@
 -- ARGV  4 name, 5 how many waiters to tell of
 -- Answers
 --       status   how many holders, rows of lockId and value, then rows of ticket and value of the waiters in order
+-- include clock
 -- include head
 -- include lib
 local key, queue = base .. LOCK .. ARGV[4], base .. QUEUE .. ARGV[4]

@@ -95,18 +95,21 @@ func serve(ctx context.Context, cfg *config.Config, private *embedded.Server, li
 	manager := service.New(store, managerOptions(cfg, opts, listener.Addr(), met, log))
 	met.Cluster(manager)
 	set.NewGauge(fmt.Sprintf("distributed_locks_build_info{version=%q,goversion=%q}", version, goVersion()), func() float64 { return 1 })
-	face := faceOptions(cfg, set, log)
-	server := transport.NewServer(transport.New(locks{manager}, face), face)
+	face := faceOptions(cfg, set, node, log)
+	handler := transport.New(locks{manager}, face)
+	server := transport.NewServer(handler, face)
 	if err := serveTLS(server, cfg); err != nil {
 		return err
 	}
 	log.Info("serving", zap.String("address", listener.Addr().String()), zap.String("node", node), zap.String("version", version))
-	return runUntil(ctx, cfg.ShutdownTimeout, manager, server, listener, log)
+	return runUntil(ctx, cfg.ShutdownTimeout, manager, handler, server, listener, log)
 }
 
 // runUntil serves until the context ends, and then goes in order: readiness turns false and the waiting are sent
 // elsewhere, the answers under way are written, the loops end.
-func runUntil(ctx context.Context, grace time.Duration, manager *service.Manager, server *http.Server, listener net.Listener, log *zap.Logger) error {
+func runUntil(ctx context.Context, grace time.Duration, manager *service.Manager, handler *transport.Handler, server *http.Server,
+	listener net.Listener, log *zap.Logger,
+) error {
 	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var g errgroup.Group
@@ -128,6 +131,7 @@ func runUntil(ctx context.Context, grace time.Duration, manager *service.Manager
 		manager.Drain()
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer cancel()
+		handler.Drain(end)
 		if e := server.Shutdown(end); e != nil {
 			log.Warn("connections were cut that did not end in time", zap.Error(e))
 			_ = server.Close()
@@ -139,6 +143,7 @@ func runUntil(ctx context.Context, grace time.Duration, manager *service.Manager
 			err = errors.Join(err, why)
 		}
 	}
+	handler.Close()
 	stop()
 	return errors.Join(err, g.Wait())
 }

@@ -100,8 +100,9 @@ func managerOptions(cfg *config.Config, opts queue.Options, addr net.Addr, met *
 	}
 }
 
-func faceOptions(cfg *config.Config, set *metrics.Set, log *zap.Logger) transport.Options {
+func faceOptions(cfg *config.Config, set *metrics.Set, node string, log *zap.Logger) transport.Options {
 	return transport.Options{
+		Node: node, AllowedOrigins: cfg.AllowedOrigins,
 		Addr: cfg.ListenAddr, DefaultTimeout: cfg.DefaultTimeout, MaxTimeout: cfg.MaxTimeout, MaxWait: cfg.MaxWaitTimeout,
 		MaxHold: cfg.MaxHold, ClientToken: cfg.ClientToken, AdminToken: cfg.AdminToken, Version: version,
 		Started: time.Now(), Logger: log, Metrics: set,
@@ -110,6 +111,9 @@ func faceOptions(cfg *config.Config, set *metrics.Set, log *zap.Logger) transpor
 
 // locks fits the manager to what transport asks for.
 type locks struct{ *service.Manager }
+
+// Open makes the session of a new connection.
+func (l locks) Open(to transport.Listener) transport.Session { return l.Manager.Open(to) }
 
 // Graph is the wait-for graph in transport's words.
 func (l locks) Graph(ctx context.Context) (transport.Graph, error) {

@@ -1,0 +1,204 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+const (
+	// laneCount is how many connections carry the calls that do not wait: while the answers to some come in, others go out.
+	laneCount = 2
+	// laneLoad is the most calls that travel together.
+	laneLoad = 256
+)
+
+// lanes carry script calls whose callers do not wait. Each lane sends what has come together since it last sent, in one
+// write, reads all answers in one read or two, and tells each caller by a function: no goroutine waits for one call.
+type lanes struct {
+	s       *Store
+	clients []rueidis.Client
+	wake    chan struct{}
+	ended   sync.WaitGroup
+
+	mu      sync.Mutex
+	pending []job
+	closed  bool
+}
+
+type job struct {
+	sc        *script
+	partition int
+	args      []string
+	// done must not wait: all other answers come after it.
+	done func(reply, error)
+}
+
+// openLanes connects. Nothing else uses these connections, so that the driver writes and reads on the lane's own goroutine.
+func openLanes(s *Store) (*lanes, error) {
+	l := &lanes{s: s, wake: make(chan struct{}, laneCount)}
+	for range laneCount {
+		o := s.opts
+		o.Quiet = true
+		c, err := Connect(o)
+		if err != nil {
+			l.close()
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		l.clients = append(l.clients, c)
+	}
+	for _, c := range l.clients {
+		l.ended.Go(func() { l.run(c) })
+	}
+	return l, nil
+}
+
+// submit puts a call in line; flush sends it, if no lane has taken it before.
+func (l *lanes) submit(j job) {
+	l.mu.Lock()
+	if !l.closed {
+		l.pending = append(l.pending, j)
+		l.mu.Unlock()
+		return
+	}
+	l.mu.Unlock()
+	j.done(reply{}, fmt.Errorf("%w: %w", ErrUnavailable, rueidis.ErrClosing))
+}
+
+func (l *lanes) flush() {
+	l.mu.Lock()
+	some := len(l.pending) > 0
+	l.mu.Unlock()
+	if some {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (l *lanes) take(into []job) (jobs []job, more, closed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(l.pending), laneLoad)
+	jobs = slices.Grow(into[:0], n)[:n]
+	copy(jobs, l.pending)
+	rest := copy(l.pending, l.pending[n:])
+	clear(l.pending[rest:])
+	l.pending = l.pending[:rest]
+	return jobs, rest > 0, l.closed
+}
+
+func (l *lanes) run(c rueidis.Client) {
+	var jobs []job
+	for {
+		var more, closed bool
+		if jobs, more, closed = l.take(jobs); more {
+			l.flush()
+		}
+		if len(jobs) == 0 {
+			if closed {
+				return
+			}
+			<-l.wake
+			continue
+		}
+		l.send(c, jobs)
+		clear(jobs)
+	}
+}
+
+// send makes the calls and tells what came of them. What Redis does not know yet, or found late, goes the long way.
+func (l *lanes) send(c rueidis.Client, jobs []job) {
+	s := l.s
+	head := s.head()
+	cmds := make(rueidis.Commands, len(jobs))
+	for i := range jobs {
+		cmds[i] = c.B().Evalsha().Sha1(jobs[i].sc.sha).Numkeys(1).Key(s.keys.bases[jobs[i].partition]).Arg(head[:]...).Arg(jobs[i].args...).Build()
+	}
+	begin := time.Now()
+	results := c.DoMulti(context.Background(), cmds...)
+	took := time.Since(begin)
+	for i := range jobs {
+		j := &jobs[i]
+		if isNoScript(results[i].Error()) {
+			l.again(*j)
+			continue
+		}
+		r, err := s.read(j.sc, results[i])
+		if err == nil && r.word == "late" {
+			l.again(*j)
+			continue
+		}
+		if s.opts.Observe != nil {
+			s.opts.Observe(j.sc.name, took, err)
+		}
+		j.done(r, err)
+	}
+}
+
+func (l *lanes) again(j job) {
+	l.ended.Go(func() {
+		r, err := l.s.run(context.Background(), j.sc, j.partition, j.args...)
+		j.done(r, err)
+	})
+}
+
+// close ends the lanes once everything that was put in line has been told.
+func (l *lanes) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	for range laneCount {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+	l.ended.Wait()
+	for _, c := range l.clients {
+		c.Close()
+	}
+}
+
+// Flush sends what the calls that do not wait have put in line.
+func (s *Store) Flush() { s.lanes.flush() }
+
+// AcquireLater is Acquire for a caller that does not wait: done is told the outcome, from another goroutine, and must
+// not wait either. The call leaves with the next [Store.Flush].
+func (s *Store) AcquireLater(q *Request, maxQueue int, done func(Acquired, error)) {
+	s.lanes.submit(job{sc: &s.acquire, partition: s.keys.of(q.Name), args: s.acquireArgs(q, maxQueue), done: func(r reply, err error) {
+		if err != nil {
+			done(Acquired{}, err)
+			return
+		}
+		done(s.acquired(q, r))
+	}})
+}
+
+// ReleaseLater is Release for a caller that does not wait, as AcquireLater is for Acquire.
+func (s *Store) ReleaseLater(name, client, lockID string, done func(heldFor time.Duration, e Effects, err error)) {
+	s.lanes.submit(job{sc: &s.release, partition: s.keys.of(name), args: []string{name, client, lockID}, done: func(r reply, err error) {
+		if err != nil {
+			done(0, Effects{}, err)
+			return
+		}
+		done(released(r))
+	}})
+}
+
+// RenewLater is Renew for a caller that does not wait.
+func (s *Store) RenewLater(name, client, renewalToken string, lease time.Duration, done func(Grant, Effects, error)) {
+	args := []string{name, client, renewalToken, millis(lease)}
+	s.lanes.submit(job{sc: &s.renew, partition: s.keys.of(name), args: args, done: func(r reply, err error) {
+		if err != nil {
+			done(Grant{}, Effects{}, err)
+			return
+		}
+		done(renewed(name, client, r))
+	}})
+}

@@ -1,0 +1,80 @@
+package service
+
+import (
+	"slices"
+
+	"distributedlock/queue"
+)
+
+// takenByMany is the state of a grant that several calls were told of: none of them may give it back.
+const takenByMany = "shared"
+
+// The place of an ask. A place that has come to its end tells the asks that had joined it by then; one that joins
+// later is told at once.
+
+// joinAsk finds or makes the place of a request that does not wait itself.
+func (ps *places) joinAsk(a *ask) {
+	p := ps.join(a.q)
+	ps.mu.Lock()
+	a.place = p
+	p.asks = append(p.asks, a)
+	select {
+	case <-p.done:
+	default:
+		p = nil
+	}
+	ps.mu.Unlock()
+	if p != nil {
+		a.ended(p.grant, p.err)
+	}
+}
+
+// leaveAsk reports whether the request had a place, and whether it was the last that waited on it.
+func (ps *places) leaveAsk(a *ask) (joined, last bool) {
+	ps.mu.Lock()
+	p := a.place
+	if p == nil {
+		ps.mu.Unlock()
+		return false, false
+	}
+	a.place = nil
+	p.asks = slices.DeleteFunc(slices.Clone(p.asks), func(other *ask) bool { return other == a })
+	ps.mu.Unlock()
+	return true, ps.leave(p)
+}
+
+func (ps *places) of(a *ask) *place {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return a.place
+}
+
+// endAsk brings a request's place to its end with a grant. One that has left by now is told all the same.
+func (ps *places) endAsk(a *ask, g queue.Grant) {
+	if p := ps.of(a); p != nil {
+		ps.end(p, g, queue.Handed{}, nil)
+	} else {
+		a.ended(g, nil)
+	}
+}
+
+// endedAsk reports whether a request's place has come to its end.
+func (ps *places) endedAsk(a *ask) bool {
+	p := ps.of(a)
+	if p == nil {
+		return true
+	}
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// queuedAsk notes the ticket of a request's place.
+func (ps *places) queuedAsk(a *ask, ticket int64) {
+	if p := ps.of(a); p != nil {
+		ps.queued(p, ticket)
+	}
+}

@@ -1,0 +1,252 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"distributedlock/queue"
+)
+
+// maxAsks is how many requests a session may have under way at once.
+const maxAsks = 4096
+
+// Listener is told what becomes of a session's requests. The calls come from any goroutine, those about one request in
+// order and one at a time; they must not wait and must not call the session.
+type Listener interface {
+	// Queued: the request waits, at a position from 1, for these and those before it.
+	Queued(q *queue.Request, position int, holders []queue.Grant)
+	// Moved: its position is now this.
+	Moved(q *queue.Request, position int)
+	// Granted ends a request. waited is 0 where it did not have to.
+	Granted(q *queue.Request, g *queue.Grant, waited time.Duration)
+	// Failed ends a request, with an error as of [Manager.Acquire], or queue.ErrCancelled.
+	Failed(q *queue.Request, err error)
+	// Lost: a lock that the session held is no more, as its lease "expired" or it was "force_released".
+	Lost(name, lockID, reason string)
+	// Superseded: the session goes on over another connection.
+	Superseded()
+}
+
+// Session is a client's connection, or several one after the other. What it waits for, and what renews itself for it,
+// lives for the grace after its connection ended. Its methods are safe for concurrent use.
+type Session struct {
+	m *Manager
+	l Listener
+
+	// mu is held while the listener is told something, so that it is told in order.
+	mu     sync.Mutex
+	id     string
+	client string
+	// kept is whether it is written down in Redis.
+	kept   bool
+	closed bool
+	// asks are the requests under way by frame; resumed, those of an earlier connection among them, by name, client and
+	// id: a client may ask for them again.
+	asks    map[string]*ask
+	resumed map[string]*ask
+	// owns are the partitions where the session may have something noted.
+	owns map[int]struct{}
+	// settled is closed once all that a closed session had is put aside.
+	settled chan struct{}
+}
+
+// Open makes the session of a new connection. It is in this node's memory alone until it is named.
+func (m *Manager) Open(l Listener) *Session {
+	s := &Session{m: m, l: l, id: queue.NewSecret(), settled: make(chan struct{})}
+	m.sessions.put(s.id, s)
+	return s
+}
+
+// Acquire asks for a lock; the listener is told what comes of it, maybe before Acquire returns. Errors, for what was
+// not even begun: queue.ErrInUse, ErrBusy.
+func (s *Session) Acquire(q *queue.Request) error {
+	q.Session = s.name()
+	s.m.prepare(q)
+	a := &ask{s: s, q: q, start: time.Now()}
+	s.mu.Lock()
+	switch {
+	case s.closed:
+		s.mu.Unlock()
+		return nil
+	case s.asks[q.Frame] != nil:
+		s.mu.Unlock()
+		return queue.ErrInUse
+	case len(s.asks) >= maxAsks:
+		s.mu.Unlock()
+		return queue.ErrBusy
+	}
+	before := s.add(a)
+	s.mu.Unlock()
+	a.begin(before)
+	return nil
+}
+
+// add takes a request in, and out a resumed one that it repeats. s.mu is held.
+func (s *Session) add(a *ask) (before *ask) {
+	if a.q.Known {
+		if before = s.resumed[requestKey(a.q)]; before != nil {
+			before.finish()
+		}
+	}
+	if s.asks == nil {
+		s.asks = map[string]*ask{}
+	}
+	s.asks[a.q.Frame] = a
+	return before
+}
+
+// Uses reports whether a request with this frame is under way.
+func (s *Session) Uses(frame string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asks[frame] != nil
+}
+
+// Cancel ends a request by its frame or, where that is "", by its requestId. done is told when it is over, after the
+// listener was told Failed with queue.ErrCancelled.
+func (s *Session) Cancel(frame, requestID string, done func()) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.asks[frame]
+	if frame == "" {
+		for _, other := range s.asks {
+			if other.q.ID == requestID {
+				a = other
+			}
+		}
+	}
+	if a == nil {
+		return queue.ErrNoRequest
+	}
+	a.cancels = append(a.cancels, done)
+	if a.queued {
+		a.finish()
+		s.m.tasks.Go(a.withdraw)
+	}
+	return nil
+}
+
+// Release ends a grant; done is told how, from any goroutine, and must not wait. As for [Manager.Release].
+func (s *Session) Release(name, client, lockID string, done func(heldFor time.Duration, err error)) {
+	m := s.m
+	if !m.up.Load() {
+		done(0, queue.ErrUnavailable)
+		return
+	}
+	m.store.ReleaseLater(name, client, lockID, func(held time.Duration, e queue.Effects, err error) {
+		m.apply(name, e)
+		if m.unsure(name, err) {
+			m.tasks.Go(func() { done(m.release(context.Background(), name, client, lockID, true)) })
+			return
+		}
+		if err == nil {
+			m.counts.released.Add(1)
+			m.met.released(held)
+		}
+		done(held, err)
+	})
+}
+
+// Renew gives a grant a new end; done is told how, as for Release.
+func (s *Session) Renew(name, client, renewalToken string, lease time.Duration, done func(g queue.Grant, err error)) {
+	m := s.m
+	if !m.up.Load() {
+		done(queue.Grant{}, queue.ErrUnavailable)
+		return
+	}
+	m.store.RenewLater(name, client, renewalToken, lease, func(g queue.Grant, e queue.Effects, err error) {
+		m.apply(name, e)
+		if m.unsure(name, err) {
+			m.tasks.Go(func() { done(m.Renew(context.Background(), name, client, renewalToken, lease)) })
+			return
+		}
+		if err != nil {
+			m.met.renewalFailed(err)
+		} else {
+			m.counts.renewed.Add(1)
+			m.met.renewed(1)
+		}
+		done(g, err)
+	})
+}
+
+// Flush sends to Redis what was asked since the last Flush.
+func (s *Session) Flush() { s.m.store.Flush() }
+
+func (s *Session) name() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.id
+}
+
+// tell calls the listener, unless the connection has ended.
+func (s *Session) tell(what func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		what()
+	}
+}
+
+// own notes that the session has something in a partition. s.mu is held.
+func (s *Session) own(partition int) {
+	if s.owns == nil {
+		s.owns = map[int]struct{}{}
+	}
+	s.owns[partition] = struct{}{}
+}
+
+// unsure notices the error of a command, and reports whether it may have run all the same.
+func (m *Manager) unsure(name string, err error) bool {
+	if err == nil {
+		return false
+	}
+	m.noticed(m.store.Partition(name), err)
+	return errors.Is(err, queue.ErrUnknown)
+}
+
+// sessions are those of this node, by id.
+type sessions struct {
+	mu   sync.Mutex
+	byID map[string]*Session
+}
+
+func (t *sessions) put(id string, s *Session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byID == nil {
+		t.byID = map[string]*Session{}
+	}
+	t.byID[id] = s
+}
+
+func (t *sessions) get(id string) *Session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byID[id]
+}
+
+// drop forgets a session, unless another has its id by now.
+func (t *sessions) drop(id string, s *Session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byID[id] == s {
+		delete(t.byID, id)
+	}
+}
+
+func (t *sessions) any() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byID) > 0
+}
+
+func (t *sessions) all() []*Session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Values(t.byID))
+}
