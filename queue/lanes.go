@@ -11,14 +11,23 @@ import (
 )
 
 const (
-	// laneCount is how many connections carry the calls that do not wait: while the answers to some come in, others go out.
+	// laneCount is how many connections carry the calls: while the answers to some come in, others go out.
 	laneCount = 2
 	// laneLoad is the most calls that travel together.
 	laneLoad = 256
+	// lateTries is how often a call is made that Redis finds late.
+	lateTries = 3
 )
 
-// lanes carry script calls whose callers do not wait. Each lane sends what has come together since it last sent, in one
-// write, reads all answers in one read or two, and tells each caller by a function: no goroutine waits for one call.
+// What calls.lua does, in its own words.
+const (
+	callAcquire = "acquire"
+	callRelease = "release"
+)
+
+// lanes carry acquires and releases, which come in numbers, and renewals. Each lane sends what has come together since
+// it last sent, in one write and with one script for all calls of a partition, reads all answers in one read or two,
+// and tells each caller by a function: no goroutine waits for one call.
 type lanes struct {
 	s       *Store
 	clients []rueidis.Client
@@ -30,12 +39,18 @@ type lanes struct {
 	closed  bool
 }
 
+// job is a call to make.
 type job struct {
+	// how is callAcquire or callRelease; another script is named by sc.
+	how       string
 	sc        *script
 	partition int
 	args      []string
 	// done must not wait: all other answers come after it.
 	done func(reply, error)
+	// alone has a release not go together with acquires; tries is how often it was made.
+	alone bool
+	tries int
 }
 
 // openLanes connects. Nothing else uses these connections, so that the driver writes and reads on the lane's own goroutine.
@@ -52,7 +67,7 @@ func openLanes(s *Store) (*lanes, error) {
 		l.clients = append(l.clients, c)
 	}
 	for _, c := range l.clients {
-		l.ended.Go(func() { l.run(c) })
+		l.ended.Go(func() { (&lane{l: l, s: s, c: c}).run() })
 	}
 	return l, nil
 }
@@ -74,11 +89,27 @@ func (l *lanes) flush() {
 	some := len(l.pending) > 0
 	l.mu.Unlock()
 	if some {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+		l.nudge()
 	}
+}
+
+func (l *lanes) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// call makes a call and waits for it.
+func (l *lanes) call(_ context.Context, how string, partition int, args []string) (r reply, err error) {
+	done := make(chan struct{})
+	l.submit(job{how: how, partition: partition, args: args, done: func(got reply, e error) {
+		r, err = got, e
+		close(done)
+	}})
+	l.flush()
+	<-done
+	return r, err
 }
 
 func (l *lanes) take(into []job) (jobs []job, more, closed bool) {
@@ -93,71 +124,13 @@ func (l *lanes) take(into []job) (jobs []job, more, closed bool) {
 	return jobs, rest > 0, l.closed
 }
 
-func (l *lanes) run(c rueidis.Client) {
-	var jobs []job
-	for {
-		var more, closed bool
-		if jobs, more, closed = l.take(jobs); more {
-			l.flush()
-		}
-		if len(jobs) == 0 {
-			if closed {
-				return
-			}
-			<-l.wake
-			continue
-		}
-		l.send(c, jobs)
-		clear(jobs)
-	}
-}
-
-// send makes the calls and tells what came of them. What Redis does not know yet, or found late, goes the long way.
-func (l *lanes) send(c rueidis.Client, jobs []job) {
-	s := l.s
-	head := s.head()
-	cmds := make(rueidis.Commands, len(jobs))
-	for i := range jobs {
-		cmds[i] = c.B().Evalsha().Sha1(jobs[i].sc.sha).Numkeys(1).Key(s.keys.bases[jobs[i].partition]).Arg(head[:]...).Arg(jobs[i].args...).Build()
-	}
-	begin := time.Now()
-	results := c.DoMulti(context.Background(), cmds...)
-	took := time.Since(begin)
-	for i := range jobs {
-		j := &jobs[i]
-		if isNoScript(results[i].Error()) {
-			l.again(*j)
-			continue
-		}
-		r, err := s.read(j.sc, results[i])
-		if err == nil && r.word == "late" {
-			l.again(*j)
-			continue
-		}
-		if s.opts.Observe != nil {
-			s.opts.Observe(j.sc.name, took, err)
-		}
-		j.done(r, err)
-	}
-}
-
-func (l *lanes) again(j job) {
-	l.ended.Go(func() {
-		r, err := l.s.run(context.Background(), j.sc, j.partition, j.args...)
-		j.done(r, err)
-	})
-}
-
 // close ends the lanes once everything that was put in line has been told.
 func (l *lanes) close() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
 	for range laneCount {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+		l.nudge()
 	}
 	l.ended.Wait()
 	for _, c := range l.clients {
@@ -171,7 +144,7 @@ func (s *Store) Flush() { s.lanes.flush() }
 // AcquireLater is Acquire for a caller that does not wait: done is told the outcome, from another goroutine, and must
 // not wait either. The call leaves with the next [Store.Flush].
 func (s *Store) AcquireLater(q *Request, maxQueue int, done func(Acquired, error)) {
-	s.lanes.submit(job{sc: &s.acquire, partition: s.keys.of(q.Name), args: s.acquireArgs(q, maxQueue), done: func(r reply, err error) {
+	s.lanes.submit(job{how: callAcquire, partition: s.keys.of(q.Name), args: s.acquireArgs(q, maxQueue), done: func(r reply, err error) {
 		if err != nil {
 			done(Acquired{}, err)
 			return
@@ -182,7 +155,7 @@ func (s *Store) AcquireLater(q *Request, maxQueue int, done func(Acquired, error
 
 // ReleaseLater is Release for a caller that does not wait, as AcquireLater is for Acquire.
 func (s *Store) ReleaseLater(name, client, lockID string, done func(heldFor time.Duration, e Effects, err error)) {
-	s.lanes.submit(job{sc: &s.release, partition: s.keys.of(name), args: []string{name, client, lockID}, done: func(r reply, err error) {
+	s.lanes.submit(job{how: callRelease, partition: s.keys.of(name), args: []string{name, client, lockID}, done: func(r reply, err error) {
 		if err != nil {
 			done(0, Effects{}, err)
 			return

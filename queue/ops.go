@@ -13,7 +13,7 @@ import (
 // before gets its live grant, or its place, again. Errors: ErrQueueFull, ErrMismatch, *LimitError, ErrUnavailable,
 // ErrUnknown; ErrQueueFull too comes with the holders.
 func (s *Store) Acquire(ctx context.Context, q *Request, maxQueue int) (Acquired, error) {
-	r, err := s.run(ctx, &s.acquire, s.keys.of(q.Name), s.acquireArgs(q, maxQueue)...)
+	r, err := s.lanes.call(ctx, callAcquire, s.keys.of(q.Name), s.acquireArgs(q, maxQueue))
 	if err != nil {
 		return Acquired{}, err
 	}
@@ -104,7 +104,7 @@ func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(),
 // Release ends a grant and hands the lock on, in one round trip. It returns since when it was held, and Redis's
 // time now. Errors: ErrLost, ErrNotOwner, ErrUnavailable, ErrUnknown; the effects count even then.
 func (s *Store) Release(ctx context.Context, name, client, lockID string) (heldFor time.Duration, e Effects, err error) {
-	r, err := s.run(ctx, &s.release, s.keys.of(name), name, client, lockID)
+	r, err := s.lanes.call(ctx, callRelease, s.keys.of(name), []string{name, client, lockID})
 	if err != nil {
 		return 0, e, err
 	}

@@ -24,11 +24,19 @@ type script struct {
 	name, text, sha string
 }
 
+// evenFull is the first line of a script that Redis runs even when it is out of memory.
+const evenFull = "#!lua flags=allow-oom"
+
 // loadScript reads lua/NAME.lua and what it includes. A first line "#!lua flags=…" stays first; a server that knows
 // no flags gets none.
 func loadScript(name string, opts *Options) script {
 	shebang, body, _ := strings.Cut(source(name), "\n")
-	for _, part := range []string{"clock", "head", "lib"} {
+	return makeScript(name, shebang, body, opts)
+}
+
+// makeScript has the script begin with another first line than its file.
+func makeScript(name, shebang, body string, opts *Options) script {
+	for _, part := range []string{"clock", "short", "head", "lib", "acquire", "release"} {
 		body = strings.Replace(body, "-- include "+part+"\n", source(part), 1)
 	}
 	text := prelude + body
@@ -105,9 +113,13 @@ func (s *Store) read(sc *script, res rueidis.RedisResult) (reply, error) {
 	if err != nil {
 		return reply{}, explain(sc.name, err)
 	}
+	return s.understand(sc.name, msgs)
+}
+
+func (s *Store) understand(what string, msgs []rueidis.RedisMessage) (reply, error) {
 	r, err := readReply(msgs)
 	if err != nil {
-		return reply{}, fmt.Errorf("%s: %w", sc.name, err)
+		return reply{}, fmt.Errorf("%s: %w", what, err)
 	}
 	s.clock.learn(r.micros)
 	for i := range r.Handed {

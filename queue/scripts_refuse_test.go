@@ -46,7 +46,7 @@ func crowd(w *world) {
 	}
 	w.take("b", ask("over", "c1", lease(time.Millisecond)))
 	for _, s := range w.stores {
-		for _, sc := range []script{s.acquire, s.release, s.renew, s.cancel, s.claim, s.due, s.force, s.bury} {
+		for _, sc := range []script{s.calls, s.returns, s.renew, s.cancel, s.claim, s.due, s.force, s.bury} {
 			w.do("SCRIPT", "LOAD", sc.text)
 		}
 	}

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -45,8 +46,9 @@ type Store struct {
 	floor  atomic.Int64
 	lanes  *lanes
 
-	acquire, release, renew, cancel, claim, due, force, bury, status, stats script
-	session, resume, detach, orphan                                         script
+	// returns is calls for releases alone, which are done even where Redis is out of memory.
+	calls, returns, renew, cancel, claim, due, force, bury, status, stats script
+	session, resume, detach, orphan                                       script
 }
 
 // ErrSetup is returned by Open for a store that this node must not use: too old a Redis, or another number of
@@ -69,12 +71,14 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	s := &Store{opts: opts, client: client, keys: newKeyspace(opts.Prefix, opts.Partitions), clock: redisClock{start: time.Now()}}
-	for name, sc := range map[string]*script{"acquire": &s.acquire, "release": &s.release, "renew": &s.renew,
+	for name, sc := range map[string]*script{"calls": &s.calls, "renew": &s.renew,
 		"cancel": &s.cancel, "claim": &s.claim, "due": &s.due, "force": &s.force, "bury": &s.bury,
 		"status": &s.status, "stats": &s.stats, "session": &s.session, "resume": &s.resume, "detach": &s.detach,
 		"orphan": &s.orphan} {
 		*sc = loadScript(name, &opts)
 	}
+	_, body, _ := strings.Cut(source("calls"), "\n")
+	s.returns = makeScript("calls", evenFull, body, &opts)
 	if err = s.check(ctx); err == nil {
 		s.lanes, err = openLanes(s)
 	}
@@ -91,7 +95,7 @@ func Connect(opts Options) (rueidis.Client, error) {
 	o := opts.Redis
 	o.DisableRetry, o.DisableCache = true, true
 	o.AlwaysRESP2 = opts.Embedded
-	o.ConnWriteTimeout = time.Second
+	o.ConnWriteTimeout = min(time.Second, cmp.Or(opts.CommandTimeout, time.Second))
 	o.Dialer.Timeout, o.Dialer.KeepAlive = time.Second, time.Second
 	if opts.Quiet {
 		o.Dialer.KeepAlive = -1

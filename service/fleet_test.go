@@ -102,7 +102,7 @@ func (f *fleet) eventually(what string, within time.Duration, is func() bool) {
 // silent has a node ring no other node's bell: a message lost.
 func silent(o *queue.Options) {
 	o.Patch = func(_, source string) string {
-		return strings.Replace(source, "  for node in pairs(bells) do\n", "  for node in pairs({}) do\n", 1)
+		return strings.Replace(source, "  for node in pairs(bells) do", "  for node in pairs({}) do", 1)
 	}
 }
 
@@ -115,9 +115,9 @@ func loud(o *queue.Options) {
 			source = before(name, source)
 		}
 		source = strings.Replace(source, "local watched\n", "local watched = true\n", 1)
-		return strings.Replace(source, "      redis.call('ZADD', queue, ticket, member)\n", `
-      redis.call('PUBLISH', base .. EVENTS, 'queued\n' .. name .. '\n0\n0\n' .. string.match(member, '^[^\n]*') .. '\n\n' .. ticket .. '\n')
-      redis.call('ZADD', queue, ticket, member)
+		return strings.Replace(source, "  redis.call('ZADD', queue, ticket, member)\n", `
+  redis.call('PUBLISH', base .. EVENTS, 'queued\n' .. name .. '\n0\n0\n' .. string.match(member, '^[^\n]*') .. '\n\n' .. ticket .. '\n')
+  redis.call('ZADD', queue, ticket, member)
 `, 1)
 	}
 }

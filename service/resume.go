@@ -121,14 +121,17 @@ func (s *Session) restore(p int, own *queue.Own) {
 	}
 }
 
-// Close says that the connection has ended. Places and locks are kept for the grace. undelivered are grants that surely
-// never reached the client: they are given back, their places kept. The listener is told nothing any more.
-func (s *Session) Close(undelivered []*queue.Request) {
-	if !s.cut() {
+// Close says that the connection has ended. Places and locks are kept for the grace. The listener is told nothing any
+// more, and then undelivered is asked once for the grants that surely never reached the client: they are given back,
+// their places kept.
+func (s *Session) Close(undelivered func() []*queue.Request) {
+	first := s.cut()
+	lost := undelivered()
+	if !first {
 		return
 	}
 	s.m.tasks.Go(func() {
-		for _, q := range undelivered {
+		for _, q := range lost {
 			s.m.putAside(q)
 		}
 		s.settle()

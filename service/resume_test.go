@@ -26,12 +26,12 @@ func TestPlaceIsTakenUpAgain(t *testing.T) {
 			to := b
 			switch how {
 			case "same node":
-				s.Close(nil)
+				s.close()
 				to = a
 			case "killed node":
 				a.kill()
 			case "other node":
-				s.Close(nil)
+				s.close()
 			}
 			again := f.back(to, "c", id)
 			f.hears(again.told, "mine queued at 1 behind 1")
@@ -62,7 +62,7 @@ func TestPlaceIsGivenUp(t *testing.T) {
 	f.hears(s.told, "mine queued at 1 behind 1")
 	holder.ask("next", request("x", "other", minute, minute))
 	f.hears(holder.told, "next queued at 2 behind 1")
-	s.Close(nil)
+	s.close()
 	f.hears(holder.told, "next moved to 1")
 	holder.free("0")
 	f.hears(holder.told, "next granted")
@@ -93,7 +93,7 @@ func TestResumedRequestAskedAgain(t *testing.T) {
 	f.hears(s.told, "old queued at 1 behind 1")
 	holder.ask("next", request("x", "other", minute, minute))
 	f.hears(holder.told, "next queued at 2 behind 1")
-	s.Close(nil)
+	s.close()
 	again := f.back(b, "c", id)
 	again.ask("new", mine())
 	f.hears(again.told, "new queued at 1 behind 1")
@@ -123,7 +123,7 @@ func TestRenewedLockIsKept(t *testing.T) {
 			if how == "killed node" {
 				a.kill()
 			} else {
-				s.Close(nil)
+				s.close()
 			}
 			if how == "not back" {
 				f.hears(watch.told, "next granted")
@@ -161,7 +161,7 @@ func TestUndeliveredGrant(t *testing.T) {
 	f.hears(holder.told, "next queued at 2 behind 1")
 	holder.free("0")
 	f.hears(s.told, "mine granted")
-	s.Close([]*queue.Request{s.asked["mine"]})
+	s.Close(func() []*queue.Request { return []*queue.Request{s.asked["mine"]} })
 	f.hears(holder.told, "next granted")
 	again := f.back(b, "c", id)
 	f.hears(again.told, "mine queued at 1 behind 1")
@@ -187,7 +187,7 @@ func TestManyAreResumed(t *testing.T) {
 		f.hears(s.told, "lock-%d queued at 1 behind 1", i)
 		f.hears(s.told, "own-lock-%d granted", i)
 	}
-	s.Close(nil)
+	s.close()
 	again := f.back(b, "c", id)
 	for i := range locks {
 		f.hears(again.told, "lock-%d queued at 1 behind 1", i)
@@ -215,6 +215,6 @@ func TestSessionOutlivesDataLoss(t *testing.T) {
 		n, err := f.plain().Do(t.Context(), f.plain().B().Keys().Pattern("*:home:"+id).Build()).AsStrSlice()
 		return err == nil && len(n) == 1
 	})
-	s.Close(nil)
+	s.close()
 	f.back(b, "c", id)
 }

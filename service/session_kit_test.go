@@ -115,9 +115,11 @@ func (f *fleet) open(m *member) *talk {
 	f.t.Helper()
 	e := newTold(f.t)
 	t := &talk{Session: m.Open(e), told: e, f: f}
-	f.t.Cleanup(func() { t.Close(nil) })
+	f.t.Cleanup(t.close)
 	return t
 }
+
+func (t *talk) close() { t.Close(func() []*queue.Request { return nil }) }
 
 // named is a session that its client, called as it, can come back to.
 func (f *fleet) named(m *member, client string) (t *talk, id string) {

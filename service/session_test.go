@@ -91,7 +91,7 @@ func TestSessionRefuses(t *testing.T) {
 		st, err := s.m.Status(t.Context(), "x", 0)
 		return err == nil && st.Queue == maxAsks
 	})
-	s.Close(nil)
+	s.close()
 	f.eventually("none in line", 10*time.Second, func() bool {
 		st, err := s.m.Status(t.Context(), "x", 0)
 		return err == nil && st.Queue == 0
@@ -157,7 +157,7 @@ func TestSessionIsToldOfLosses(t *testing.T) {
 	f.hears(s.told, "lost forced %s force_released", forced.LockID)
 	moved := s.hold("3", request("moved", "c", minute, 0))
 	away := s.hold("4", renewing(request("away", "c", minute, 0)))
-	s.Close(nil)
+	s.close()
 	<-s.settled
 	if _, err := a.ForceRelease(t.Context(), "away", "why", "me"); err != nil {
 		t.Fatal(err)

@@ -48,7 +48,7 @@ func (c *call) acquireRequest() (*queue.Request, error) {
 
 // newAcquire is an acquire with nothing said.
 func newAcquire(o *Options) *acquireBody {
-	return &acquireBody{Request: queue.Request{Lease: o.DefaultTimeout, MaxHold: o.MaxHold, Mode: queue.Exclusive, Limit: 1}}
+	return &acquireBody{Request: queue.Request{Lease: o.DefaultTimeout, Mode: queue.Exclusive, Limit: 1}}
 }
 
 // request is what a body that was read asks for.

@@ -261,5 +261,5 @@ func (c *conn) finish() {
 		sub.stop()
 	}
 	c.subs = nil
-	c.session.Close(c.out.losses())
+	c.session.Close(c.out.losses)
 }

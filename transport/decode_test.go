@@ -85,7 +85,7 @@ func TestNameAndBodyFaultsComeTogether(t *testing.T) {
 
 // TestGoodBodies holds bodies against the requests that the lock manager must see.
 func TestGoodBodies(t *testing.T) {
-	plain := queue.Request{Name: "a", Client: "c", Owner: "c", Lease: 30 * time.Second, MaxHold: time.Hour, Mode: queue.Exclusive, Limit: 1}
+	plain := queue.Request{Name: "a", Client: "c", Owner: "c", Lease: 30 * time.Second, Mode: queue.Exclusive, Limit: 1}
 	with := func(change func(*queue.Request)) queue.Request {
 		q := plain
 		change(&q)

@@ -189,3 +189,14 @@ func TestAGrantHeldBackAtTheEndIsGivenBack(t *testing.T) {
 		t.Errorf("given back: %v", lost)
 	}
 }
+
+// A handshake under way as the drain begins succeeds, and ends at once.
+func TestAHandshakeDuringADrain(t *testing.T) {
+	fake := newFake()
+	h := New(fake, Options{})
+	fake.script = func(*fakeSession) { h.s.conns.refuse() }
+	ws := connect(t, serveHandler(t, NewServer(h, Options{})))
+	ws.expect(`{"type":"draining"}`)
+	ws.expectClose(websocket.CloseGoingAway)
+	receive(t, (<-fake.opened).closed, "the end of the session")
+}

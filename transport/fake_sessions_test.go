@@ -199,7 +199,8 @@ func (s *fakeSession) flushed() int {
 	return s.flushes
 }
 
-func (s *fakeSession) Close(undelivered []*queue.Request) {
+func (s *fakeSession) Close(lost func() []*queue.Request) {
+	undelivered := lost()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.done {

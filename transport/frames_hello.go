@@ -22,7 +22,7 @@ func (c *conn) hello(f *frame) error {
 	c.alive()
 	if err != nil {
 		// A session is named once at most: the client's next try gets another one.
-		c.session.Close(c.out.forget())
+		c.session.Close(c.out.forget)
 		c.session = c.s.locks.Open(c)
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 // acquire asks the session for a lock. What comes of it, the session tells.
 func (c *conn) acquire(f *frame) error {
 	b := newAcquire(&c.s.opts)
-	b.MaxHold = 0 // an autoRenew here ends with its session
 	decodeMembers(f.body, c.s.bodies.frames.acquire, b, &f.faults)
 	c.ownClient(&b.Client, f)
 	q := b.request(&f.faults)

@@ -17,7 +17,7 @@ type Options struct {
 	MaxTimeout time.Duration
 	// MaxWait is the longest waitTimeout. Default 300 s.
 	MaxWait time.Duration
-	// MaxHold is the longest maxHold, and that of a request that names none. Default 3600 s.
+	// MaxHold is the longest maxHold. Default 3600 s.
 	MaxHold time.Duration
 	// ClientToken is what lock calls need; "" leaves them open.
 	ClientToken string

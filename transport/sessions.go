@@ -39,9 +39,10 @@ type Session interface {
 	Renew(name, client, renewalToken string, lease time.Duration, done func(g queue.Grant, err error))
 	// Flush sends to Redis what was asked since the last Flush. Call it before waiting for more.
 	Flush()
-	// Close says that the connection has ended. Places and locks are kept for the grace. undelivered are grants that
-	// surely never reached the client: they are given back, their places kept. The listener is told nothing any more.
-	Close(undelivered []*queue.Request)
+	// Close says that the connection has ended. Places and locks are kept for the grace. The listener is told nothing any
+	// more, and then undelivered is asked once for the grants that surely never reached the client: they are given back,
+	// their places kept.
+	Close(undelivered func() []*queue.Request)
 }
 
 // Listener is told what becomes of a session's requests. The calls come from any goroutine, those about one request in

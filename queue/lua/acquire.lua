@@ -1,10 +1,9 @@
-#!lua
--- acquire.lua: take the lock, or a place in its line, or find what the same request had before.
+-- acquire.lua: take the lock, or a place in its line, or find what the same request had before; a part of calls.lua.
 --
--- ARGV  4 name, 5 wait (ms, 0 to try once), 6 the longest line allowed
---       7 "1" to look for an earlier outcome of the same request, 8 the ticket of a node that asks for a place of
---       its own again, maybe after loss of data (0 for none), 9 the request; and out of it, for the shortest ways:
---       10 "client\nrequest", 11 lockId, 12 lease (ms), 13 session, 14 "1" for exclusive, of limit 1, without renewal
+-- at    where the call's own arguments begin: 1 name, 2 wait (ms, 0 to try once), 3 the longest line allowed
+--       4 "1" to look for an earlier outcome of the same request, 5 the ticket of a node that asks for a place of
+--       its own again, maybe after loss of data (0 for none), 6 the request; and out of it, for the shortest ways:
+--       7 "client\nrequest", 8 lockId, 9 lease (ms), 10 session, 11 "1" for exclusive, of limit 1, without renewal
 -- Answers
 --       granted   lockId, token, since (us), end (ms), and for a grant made before, the holder's value
 --       queued    position, ticket, then holders as rows of lockId and value
@@ -12,152 +11,120 @@
 --       full      the line is as long as it may be
 --       limit     the live lock's limit, which the request's is not
 --       mismatch  the same request was made before with another body
--- include clock
-local name, wait, most, given, restore = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1', tonumber(ARGV[8])
-local text, member, id = ARGV[9], ARGV[10], ARGV[11]
-local key, queue, parked = base .. LOCK .. name, base .. QUEUE .. name, base .. PARKED .. name .. '\n' .. member
+local function acquire(at)
+  local name, wait, most = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local given, restore = ARGV[at + 3] == '1', tonumber(ARGV[at + 4])
+  local text, member = ARGV[at + 5], ARGV[at + 6]
+  local queue, parked = base .. QUEUE .. name, base .. PARKED .. name .. '\n' .. member
+  local want, lock = terms(text), open(name)
 
--- The usual case by the shortest way: nobody holds the lock, nobody waits, no place is kept, nobody watches.
-local there = redis.call('EXISTS', key, queue, parked, base .. WATCHED)
-if there == 0 and ARGV[14] == '1' then
-  local token, ends = draw(), now + ARGV[12]
-  local last = int(ends)
-  redis.call('HSET', key, id, string.format('%s H %s %d 0 0\n', last, token, micros) .. text)
-  redis.call('PEXPIREAT', key, int(ends + RETAIN))
-  redis.call('ZADD', base .. DUE, last, name .. '\n' .. id .. '\n' .. me)
-  redis.call('ZADD', base .. NAMES, '0', name)
-  return {'granted', micros, ends, 0, 0, 0, id, token, micros, ends}
-end
-
--- The next usual case: one holder has it all, and the request is new and waits, or tries in vain.
-local flat = redis.call('HGETALL', key)
-if #flat == 2 and ARGV[14] == '1' and restore == 0 then
-  local ends, who = string.match(flat[2], '^(%d+) [^\n]*\n%S+ %S+ %S+ %S+ %d+ exclusive 1 [^\n]*\n([^\n]*\n[^\n]*)\n')
-  if ends and tonumber(ends) > now and not (given and (who == member or redis.call('HEXISTS', base .. WAITERS .. name, member) == 1)) then
-    local waiting = redis.call('ZCARD', queue)
-    if there == (waiting > 0 and 2 or 1) and (wait == 0 or waiting < most) then
-      ends = tonumber(ends)
-      if wait == 0 then return {'held', micros, ends, 0, waiting, 0, flat[1], flat[2]} end
-      local ticket = draw()
-      redis.call('ZADD', queue, ticket, member)
-      redis.call('HSET', base .. WAITERS .. name, member, string.format('%d %d\n', now + wait, micros) .. text)
-      if waiting == 0 then redis.call('SADD', base .. CONTENDED, name) end
-      if ARGV[13] ~= '-' then redis.call('HSET', base .. SESSION .. ARGV[13], name .. '\n' .. member, '') end
-      return {'queued', micros, ends, 0, waiting + 1, 0, waiting + 1, ticket, flat[1], flat[2]}
-    end
+  -- stand puts the request in line.
+  local function stand(ticket, since)
+    redis.call('ZADD', queue, ticket, member)
+    redis.call('HSET', lock.waiters, member, int(now + wait) .. ' ' .. since .. '\n' .. text)
+    redis.call('SADD', base .. CONTENDED, name)
+    if want.session ~= '-' then note(name, want) end
   end
-end
 
--- include head
--- include lib
-local want, lock = terms(text), open(name, flat)
+  local function granted(h, again)
+    return finish('granted', lock, {h.id, h.token, h.since, h.ends, again and value(h)})
+  end
 
--- stand puts the request in line.
-local function stand(ticket, since)
-  redis.call('ZADD', queue, ticket, member)
-  redis.call('HSET', lock.waiters, member, int(now + wait) .. ' ' .. since .. '\n' .. text)
-  redis.call('SADD', base .. CONTENDED, name)
-  if want.session ~= '-' then note(name, want) end
-end
-
-local function granted(h, again)
-  return finish('granted', lock, {h.id, h.token, h.since, h.ends, again and value(h)})
-end
-
--- A live grant of the same request: the grant again. From now on no late cancel of an earlier call may take it, and
--- it belongs to the session that asks.
-local function again()
-  for _, h in pairs(lock.holders) do
-    local d = describe(h)
-    if d.client == want.client and d.request == want.request then
-      if d.print ~= want.print then return finish('mismatch', lock) end
-      if h.state == 'P' then
-        redis.call('SREM', base .. GRANTS .. d.node, name .. '\n' .. h.id)
-        h.since, h.ends, h.till = int(micros), now + d.lease, 0
-        emit('granted', name, d, h.token)
+  -- A live grant of the same request: the grant again. From now on no late cancel of an earlier call may take it, and
+  -- it belongs to the session that asks.
+  local function again()
+    for _, h in pairs(lock.holders) do
+      local d = describe(h)
+      if d.client == want.client and d.request == want.request then
+        if d.print ~= want.print then return finish('mismatch', lock) end
+        if h.state == 'P' then
+          redis.call('SREM', base .. GRANTS .. d.node, name .. '\n' .. h.id)
+          h.since, h.ends, h.till = int(micros), now + d.lease, 0
+          emit('granted', name, d, h.token)
+        end
+        h.state = string.match('HKLMNOQRSTUVWXYZK', (h.state == 'P' and 'H' or h.state) .. '(.)')
+        if want.session ~= '-' then rebind(lock, h, me, want.session) end
+        store(lock, h)
+        return granted(h, true)
       end
-      h.state = string.match('HKLMNOQRSTUVWXYZK', (h.state == 'P' and 'H' or h.state) .. '(.)')
-      if want.session ~= '-' then rebind(lock, h, me, want.session) end
-      store(lock, h)
-      return granted(h, true)
     end
   end
-end
 
--- A place of the same request is taken over before the line is served, or the line would serve the call before it.
-local ticket, old
-if given then
-  local had = again()
-  if had then return had end
-  local since, before
-  local raw = redis.call('HGET', lock.waiters, member)
-  if raw then
-    since, before = string.match(raw, '^%d+ (%d+)\n(.*)$')
-    ticket = digits(redis.call('ZSCORE', lock.queue, member))
-    old = terms(before)
-    -- A node that asks for a place of its own again does not take it from the call that has it now.
-    if restore > 0 and old.id ~= want.id then
-      return finish('queued', lock, {redis.call('ZRANK', lock.queue, member) + 1, ticket})
-    end
-  else
-    raw = redis.call('GET', parked)
+  -- A place of the same request is taken over before the line is served, or the line would serve the call before it.
+  local ticket, old
+  if given then
+    local had = again()
+    if had then return had end
+    local since, before
+    local raw = redis.call('HGET', lock.waiters, member)
     if raw then
-      ticket, since, before = string.match(raw, '^(%d+) %d+ (%d+)\n(.*)$')
+      since, before = string.match(raw, '^%d+ (%d+)\n(.*)$')
+      ticket = digits(redis.call('ZSCORE', lock.queue, member))
       old = terms(before)
-      if wait > 0 then emit('queued', name, want, 0) end
+      -- A node that asks for a place of its own again does not take it from the call that has it now.
+      if restore > 0 and old.id ~= want.id then
+        return finish('queued', lock, {redis.call('ZRANK', lock.queue, member) + 1, ticket})
+      end
+    else
+      raw = redis.call('GET', parked)
+      if raw then
+        ticket, since, before = string.match(raw, '^(%d+) %d+ (%d+)\n(.*)$')
+        old = terms(before)
+        if wait > 0 then emit('queued', name, want, 0) end
+      end
+    end
+    if old and old.print ~= want.print then return finish('mismatch', lock) end
+    if ticket and wait > 0 then
+      redis.call('DEL', parked)
+      if old.session ~= want.session then forget(name, old) end
+      stand(ticket, since)
+      if want.session ~= '-' then redis.call('PERSIST', base .. SESSION .. want.session) end
     end
   end
-  if old and old.print ~= want.print then return finish('mismatch', lock) end
-  if ticket and wait > 0 then
-    redis.call('DEL', parked)
-    if old.session ~= want.session then forget(name, old) end
-    stand(ticket, since)
-    if want.session ~= '-' then redis.call('PERSIST', base .. SESSION .. want.session) end
+
+  if not ticket and lock.count > 0 and lock.limit ~= want.limit then return finish('limit', lock, {lock.limit}) end
+
+  -- Dead weight at the head must not keep out somebody who is there.
+  lock.waiting = redis.call('ZCARD', lock.queue)
+  if lock.waiting > 0 and not full(lock) then
+    pump(lock)
+    lock.waiting = lock.waiting or redis.call('ZCARD', lock.queue)
   end
-end
+  local mine = lock.holders[want.id]
+  if mine then return granted(mine) end
+  if ticket and wait == 0 then
+    local had = again() -- the line has just served the call before this one
+    if had then return had end
+  end
 
-if not ticket and lock.count > 0 and lock.limit ~= want.limit then return finish('limit', lock, {lock.limit}) end
+  if (not ticket or wait == 0) and lock.waiting == 0 and fits(lock, want) then
+    if ticket then
+      redis.call('DEL', parked)
+      forget(name, old)
+    end
+    return granted(give(lock, want, text, '0'))
+  end
+  if wait == 0 then return finish('held', lock, sample(lock)) end
 
--- Dead weight at the head must not keep out somebody who is there.
-lock.waiting = redis.call('ZCARD', lock.queue)
-if lock.waiting > 0 and not full(lock) then
-  pump(lock)
-  lock.waiting = lock.waiting or redis.call('ZCARD', lock.queue)
-end
-local mine = lock.holders[want.id]
-if mine then return granted(mine) end
-if ticket and wait == 0 then
-  local had = again() -- the line has just served the call before this one
-  if had then return had end
-end
-
-if (not ticket or wait == 0) and lock.waiting == 0 and fits(lock, want) then
+  local position
   if ticket then
-    redis.call('DEL', parked)
-    forget(name, old)
-  end
-  return granted(give(lock, want, text, '0'))
-end
-if wait == 0 then return finish('held', lock, sample(lock)) end
-
-local position
-if ticket then
-  position = redis.call('ZRANK', lock.queue, member) + 1
-else
-  if lock.waiting >= most and restore == 0 then return finish('full', lock, sample(lock)) end
-  ticket = restore > 0 and int(restore) or draw()
-  stand(ticket, int(micros))
-  emit('queued', name, want, 0)
-  position = lock.waiting + 1
-  lock.waiting = nil
-  if restore > 0 then
-    if not full(lock) then pump(lock) end
-    mine = lock.holders[want.id]
-    if mine then return granted(mine) end
     position = redis.call('ZRANK', lock.queue, member) + 1
+  else
+    if lock.waiting >= most and restore == 0 then return finish('full', lock, sample(lock)) end
+    ticket = restore > 0 and int(restore) or draw()
+    stand(ticket, int(micros))
+    emit('queued', name, want, 0)
+    position = lock.waiting + 1
+    lock.waiting = nil
+    if restore > 0 then
+      if not full(lock) then pump(lock) end
+      mine = lock.holders[want.id]
+      if mine then return granted(mine) end
+      position = redis.call('ZRANK', lock.queue, member) + 1
+    end
   end
+  local rest = sample(lock)
+  table.insert(rest, 1, ticket)
+  table.insert(rest, 1, position)
+  return finish('queued', lock, rest)
 end
-local rest = sample(lock)
-table.insert(rest, 1, ticket)
-table.insert(rest, 1, position)
-return finish('queued', lock, rest)

@@ -1,0 +1,185 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// lane is one connection of the lanes, and its goroutine.
+type lane struct {
+	l *lanes
+	s *Store
+	c rueidis.Client
+	// runs are the scripts about to run, cmds the same as commands.
+	runs []run
+	cmds rueidis.Commands
+}
+
+// run is one run of a script: of calls.lua for several jobs, of any other for one.
+type run struct {
+	sc        *script
+	partition int
+	jobs      []job
+}
+
+func (a *lane) run() {
+	var jobs []job
+	for {
+		var more, closed bool
+		if jobs, more, closed = a.l.take(jobs); more {
+			a.l.nudge()
+		}
+		if len(jobs) == 0 {
+			if closed {
+				return
+			}
+			<-a.l.wake
+			continue
+		}
+		a.send(jobs)
+		clear(jobs)
+	}
+}
+
+// send makes the calls and tells what came of them.
+func (a *lane) send(jobs []job) {
+	a.pack(jobs)
+	head := a.s.head()
+	a.cmds = a.cmds[:0]
+	for i := range a.runs {
+		a.cmds = append(a.cmds, a.command(&a.runs[i], head[:], false))
+	}
+	begin := time.Now()
+	results := a.c.DoMulti(context.Background(), a.cmds...)
+	for i := range a.runs {
+		r := &a.runs[i]
+		if isNoScript(results[i].Error()) {
+			results[i] = a.c.Do(context.Background(), a.command(r, head[:], true))
+		}
+		a.tell(r, results[i], time.Since(begin))
+	}
+	clear(a.runs)
+}
+
+// pack puts the calls of a partition into one run, releases that must go alone into another.
+func (a *lane) pack(jobs []job) {
+	a.runs = a.runs[:0]
+	for i := range jobs {
+		j := &jobs[i]
+		if j.sc != nil {
+			a.runs = append(a.runs, run{sc: j.sc, partition: j.partition, jobs: jobs[i : i+1 : i+1]})
+			continue
+		}
+		if r := a.with(j); r != nil {
+			if r.jobs = append(r.jobs, *j); j.how == callAcquire {
+				r.sc = &a.s.calls
+			}
+			continue
+		}
+		sc := &a.s.returns
+		if j.how == callAcquire {
+			sc = &a.s.calls
+		}
+		a.runs = append(a.runs, run{sc: sc, partition: j.partition, jobs: jobs[i : i+1 : i+1]})
+	}
+}
+
+// with finds the run that a call can go with.
+func (a *lane) with(j *job) *run {
+	for i := range a.runs {
+		r := &a.runs[i]
+		if r.partition == j.partition && r.jobs[0].sc == nil && r.jobs[0].alone == j.alone && len(r.jobs) < batch {
+			return r
+		}
+	}
+	return nil
+}
+
+func (a *lane) command(r *run, head []string, whole bool) rueidis.Completed {
+	key := a.s.keys.bases[r.partition]
+	if whole {
+		return withJobs(a.c.B().Eval().Script(r.sc.text).Numkeys(1).Key(key).Arg(head...), r.jobs).Build()
+	}
+	return withJobs(a.c.B().Evalsha().Sha1(r.sc.sha).Numkeys(1).Key(key).Arg(head...), r.jobs).Build()
+}
+
+// withJobs adds the arguments of the calls.
+func withJobs[C interface{ Arg(arg ...string) C }](cmd C, jobs []job) C {
+	for i := range jobs {
+		if jobs[i].how != "" {
+			cmd = cmd.Arg(jobs[i].how)
+		}
+		cmd = cmd.Arg(jobs[i].args...)
+	}
+	return cmd
+}
+
+// tell tells the outcome of a run to those who asked.
+func (a *lane) tell(r *run, result rueidis.RedisResult, took time.Duration) {
+	answers, err := result.ToArray()
+	if err != nil {
+		a.failed(r, explain(r.sc.name, err), took)
+		return
+	}
+	late := len(answers) > 0 && !answers[0].IsArray() && r.jobs[0].sc == nil
+	for i := range r.jobs {
+		j := &r.jobs[i]
+		own := answers
+		switch {
+		case late || j.sc != nil:
+		case len(answers) != len(r.jobs):
+			a.done(j, reply{}, fmt.Errorf("%s: %w", j.how, errReply), took)
+			continue
+		default:
+			own, err = answers[i].ToArray()
+		}
+		var got reply
+		if err == nil {
+			got, err = a.s.understand(r.sc.name, own)
+		}
+		if err == nil && got.word == "late" {
+			a.again(j, took)
+			continue
+		}
+		a.done(j, got, err, took)
+	}
+}
+
+// again makes a call once more that Redis found late, though its answer came in time: its clock was stepped, or it is
+// another instance. Nothing was done, and the answer taught us the new time.
+func (a *lane) again(j *job, took time.Duration) {
+	if j.tries++; j.tries < lateTries {
+		a.l.submit(*j)
+		return
+	}
+	a.done(j, reply{}, fmt.Errorf("%w: it was refused as late", ErrUnavailable), took)
+}
+
+// failed tells that a run came to nothing. Releases that were refused for the acquires beside them, as Redis is out of
+// memory, go again alone.
+func (a *lane) failed(r *run, err error, took time.Duration) {
+	for i := range r.jobs {
+		j := &r.jobs[i]
+		if j.how == callRelease && r.sc == &a.s.calls && errors.Is(err, ErrRefused) && !j.alone {
+			j.alone = true
+			a.l.submit(*j)
+			continue
+		}
+		a.done(j, reply{}, err, took)
+	}
+}
+
+func (a *lane) done(j *job, r reply, err error, took time.Duration) {
+	if a.s.opts.Observe != nil {
+		name := j.how
+		if j.sc != nil {
+			name = j.sc.name
+		}
+		a.s.opts.Observe(name, took, err)
+	}
+	j.done(r, err)
+}
