@@ -138,7 +138,7 @@ func (s *Session) Release(name, client, lockID string, done func(heldFor time.Du
 		return
 	}
 	m.store.ReleaseLater(name, client, lockID, func(held time.Duration, e queue.Effects, err error) {
-		m.apply(name, e)
+		defer m.apply(name, e) // last, as what is woken last runs first, and the next holder waits the longest
 		if m.unsure(name, err) {
 			m.tasks.Go(func() { done(m.release(context.Background(), name, client, lockID, true)) })
 			return

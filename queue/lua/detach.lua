@@ -10,7 +10,7 @@
 -- include lib
 local session, grace, skip = ARGV[4], ARGV[5], tonumber(ARGV[6])
 local key = base .. SESSION .. session
-local own = redis.call('HKEYS', key)
+local own, elsewhere = redis.call('HKEYS', key), false
 table.sort(own)
 for i = skip + 1, math.min(#own, skip + BATCH) do
   local name, member = string.match(own[i], '^([^\n]*)\n(.*)$')
@@ -18,19 +18,26 @@ for i = skip + 1, math.min(#own, skip + BATCH) do
   local raw = redis.call('HGET', lock.waiters, member)
   if raw then
     local d, deadline, text, since = request(raw)
-    if d.session == session and d.node == me then
+    if d.node ~= me then
+      elsewhere = true
+    elseif d.session == session then
       park(name, d, text, digits(redis.call('ZSCORE', lock.queue, member)), deadline, since)
       leave(lock, member)
     end
   end
   for _, h in pairs(lock.holders) do
     local d = describe(h)
-    if d.session == session and d.node == me and h.state ~= 'P' and d.client .. '\n' .. d.request == member then
-      h.till = now + tonumber(grace)
-      store(lock, h)
+    if d.session == session and h.state ~= 'P' and d.client .. '\n' .. d.request == member then
+      if d.node == me then
+        h.till = now + tonumber(grace)
+        store(lock, h)
+      else
+        elsewhere = true
+      end
     end
   end
   finish('', lock)
 end
-redis.call('PEXPIRE', key, grace)
+-- A connection may end here after the session has gone on over one to another node.
+if not elsewhere then redis.call('PEXPIRE', key, grace) end
 return answer('detached', 0, 0, {#own})

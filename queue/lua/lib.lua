@@ -33,7 +33,8 @@ local function bereave(name, h, why)
   local d = describe(h)
   if d.session == '-' then return end
   if noted(h) and h.till > 0 then
-    redis.call('HSET', base .. SESSION .. d.session, name .. '\n' .. d.client .. '\n' .. d.request, h.id .. ' ' .. why)
+    local own = base .. SESSION .. d.session
+    if redis.call('EXISTS', own) == 1 then redis.call('HSET', own, name .. '\n' .. d.client .. '\n' .. d.request, h.id .. ' ' .. why) end
     return
   end
   redis.call('PUBLISH', string.match(base, '^(.*){') .. LOST, d.session .. '\n' .. h.id .. '\n' .. why .. '\n' .. name)
