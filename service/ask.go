@@ -191,7 +191,7 @@ func (a *ask) granted(g *queue.Grant) {
 		waited += time.Since(a.start)
 	}
 	if a.q.AutoRenew {
-		s.own(s.m.store.Partition(a.q.Name))
+		s.renews(s.m.store.Partition(a.q.Name), g)
 	}
 	s.m.counts.acquired.Add(1)
 	s.m.met.acquired(waited)

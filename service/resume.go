@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"go.uber.org/zap"
@@ -93,7 +94,7 @@ func (s *Session) restore(p int, own *queue.Own) {
 	part, q := s.m.parts[p], own.Request
 	switch {
 	case own.Lost != "":
-		s.tell(func() { s.l.Lost(q.Name, q.LockID, own.Lost) })
+		s.lost(q.Name, q.LockID, own.Lost)
 	case own.Grant != nil:
 		part.arm(own.Grant.TTL)
 		if q.AutoRenew {
@@ -102,6 +103,9 @@ func (s *Session) restore(p int, own *queue.Own) {
 		q.Taken = takenByMany // the client may know it already: it is not to be given back
 		s.mu.Lock()
 		s.own(p)
+		if q.AutoRenew {
+			s.renews(p, own.Grant)
+		}
 		if !s.closed {
 			s.l.Granted(q, own.Grant, own.Waited)
 		}
@@ -215,6 +219,7 @@ func (p *partition) recheck(ctx context.Context) {
 		s.mu.Lock()
 		_, owns := s.owns[p.number]
 		id, client, kept, closed := s.id, s.client, s.kept, s.closed
+		before := maps.Clone(s.renewed) // before Redis is asked: what is granted meanwhile is not in its answer
 		s.mu.Unlock()
 		if closed || ctx.Err() != nil {
 			continue
@@ -237,10 +242,22 @@ func (p *partition) recheck(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		for i := range found {
-			if q := found[i].Request; found[i].Lost != "" {
-				s.tell(func() { s.l.Lost(q.Name, q.LockID, found[i].Lost) })
-			}
+		s.compare(p.number, before, found)
+	}
+}
+
+// compare tells of the locks that renewed themselves for the session in a partition and are not there any more.
+func (s *Session) compare(partition int, before map[string]string, found []queue.Own) {
+	for i := range found {
+		if q := found[i].Request; found[i].Lost != "" {
+			s.lost(q.Name, q.LockID, found[i].Lost)
+		} else if found[i].Grant != nil {
+			delete(before, found[i].Grant.LockID)
+		}
+	}
+	for lockID, name := range before {
+		if s.m.store.Partition(name) == partition && s.holds(lockID) {
+			s.lost(name, lockID, "expired") // or forced: what told so was missed
 		}
 	}
 }
@@ -258,13 +275,17 @@ func (m *Manager) hearLosses(ctx context.Context) error {
 		}
 		messages = w.Take(messages)
 		for _, message := range messages {
-			if message.Gap {
-				m.log.Debug("losses may have gone unheard")
+			if message.Gap { // losses may have gone unheard
+				for _, p := range m.parts {
+					if m.sessions.any() {
+						p.doubt()
+					}
+				}
 				continue
 			}
 			id, lockID, why, name, ok := queue.ParseLoss(message.Text)
 			if s := m.sessions.get(id); ok && s != nil {
-				s.tell(func() { s.l.Lost(name, lockID, why) })
+				s.lost(name, lockID, why)
 			}
 		}
 	}

@@ -48,8 +48,10 @@ type Session struct {
 	// id: a client may ask for them again.
 	asks    map[string]*ask
 	resumed map[string]*ask
-	// owns are the partitions where the session may have something noted.
-	owns map[int]struct{}
+	// owns are the partitions where the session may have something noted; renewed, the locks that renew themselves for
+	// it, by lockId: their holder would never ask after them.
+	owns    map[int]struct{}
+	renewed map[string]string
 	// settled is closed once all that a closed session had is put aside.
 	settled chan struct{}
 }
@@ -147,6 +149,7 @@ func (s *Session) Release(name, client, lockID string, done func(heldFor time.Du
 			m.counts.released.Add(1)
 			m.met.released(held)
 		}
+		s.letGo(lockID)
 		done(held, err)
 	})
 }
@@ -190,6 +193,37 @@ func (s *Session) tell(what func()) {
 	if !s.closed {
 		what()
 	}
+}
+
+// lost tells of a lock that the session held.
+func (s *Session) lost(name, lockID, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.renewed, lockID)
+	if !s.closed {
+		s.l.Lost(name, lockID, why)
+	}
+}
+
+func (s *Session) holds(lockID string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renewed[lockID] != ""
+}
+
+func (s *Session) letGo(lockID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.renewed, lockID)
+}
+
+// renews notes a lock that renews itself for the session. s.mu is held.
+func (s *Session) renews(partition int, g *queue.Grant) {
+	s.own(partition)
+	if s.renewed == nil {
+		s.renewed = map[string]string{}
+	}
+	s.renewed[g.LockID] = g.Name
 }
 
 // own notes that the session has something in a partition. s.mu is held.

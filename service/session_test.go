@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -168,4 +169,20 @@ func TestSessionIsToldOfLosses(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.hears(again.told, "lost moved %s force_released", moved.LockID)
+}
+
+// A loss that was published while the node did not hear is told once it hears again.
+func TestSessionIsToldOfLossesUnheard(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	s := f.open(f.node())
+	g := s.hold("1", renewing(request("x", "c", minute, 0)))
+	deafen := func(o *queue.Options) {
+		o.Patch = func(_, source string) string { return strings.ReplaceAll(source, ".. LOST,", ".. LOST .. 'x',") }
+	}
+	if _, err := f.node(deafen).ForceRelease(t.Context(), "x", "why", "me"); err != nil {
+		t.Fatal(err)
+	}
+	f.do(f.plain(), "CLIENT", "KILL", "TYPE", "pubsub")
+	f.hears(s.told, "lost x %s expired", g.LockID)
 }
