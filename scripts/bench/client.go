@@ -40,7 +40,7 @@ type crowd struct {
 	unhook func() bool
 
 	mu     sync.Mutex
-	all    []*conn
+	all    []io.Closer
 	closed bool
 }
 
@@ -65,21 +65,24 @@ func (c *crowd) hangUp() {
 }
 
 // dial makes n more connections, spread over the addresses.
-func (c *crowd) dial(n int, addrs ...string) ([]*conn, error) {
+func (c *crowd) dial(n int, addrs ...string) ([]*conn, error) { return more(c, n, addrs, dial) }
+
+// more adds n connections to a crowd.
+func more[C io.Closer](c *crowd, n int, addrs []string, dial func(ctx context.Context, addr, client string) (C, error)) (conns []C, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	from := len(c.all)
-	for i := from; i < from+n; i++ {
+	for range n {
+		i := len(c.all)
 		one, err := dial(c.ctx, addrs[i%len(addrs)], "client-"+strconv.Itoa(i))
 		if err != nil {
 			return nil, fmt.Errorf("connection %d: %w", i+1, err)
 		}
-		c.all = append(c.all, one)
+		c.all, conns = append(c.all, one), append(conns, one)
 		if c.closed {
 			_ = one.Close()
 		}
 	}
-	return c.all[from : from+n : from+n], nil
+	return conns, nil
 }
 
 // dialAll makes n connections, spread over the addresses, and a function that closes them.

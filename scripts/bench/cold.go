@@ -21,20 +21,25 @@ func (b *bench) round(ctx context.Context, s *store, p *process, cycles int) (*c
 		return nil, err
 	}
 	defer hangUp()
+	return measured(ctx, s, p.pid(), func() (*outcome, error) { return ownLocks(conns, cycles) })
+}
+
+// measured runs cycles and notes what they take of a server and of Redis.
+func measured(ctx context.Context, s *store, server int, run func() (*outcome, error)) (*coldRound, error) {
 	before, err := s.usage(ctx)
 	if err != nil {
 		return nil, err
 	}
-	cpu := cpuTime(p.pid())
-	o, err := ownLocks(conns, cycles)
+	cpu := cpuTime(server)
+	o, err := run()
 	if err != nil {
 		return nil, err
 	}
-	cpu = cpuTime(p.pid()) - cpu
+	cpu = cpuTime(server) - cpu
 	after, err := s.usage(ctx)
 	used := after.since(before)
-	n := time.Duration(cycles)
-	return &coldRound{outcome: o, server: cpu / n, redis: used.cpu / n, commands: used.commands / float64(cycles)}, err
+	n := time.Duration(o.cycles)
+	return &coldRound{outcome: o, server: cpu / n, redis: used.cpu / n, commands: used.commands / float64(o.cycles)}, err
 }
 
 // warm lets a server and its Redis grow to what the work takes of them.

@@ -28,10 +28,14 @@ type hotClient struct {
 
 var errDouble = errors.New("two clients held the lock at once")
 
+func newHot(clients int) *hotLoop {
+	return &hotLoop{lock: locksOf(1)[0], per: make([]hotClient, clients), done: make(chan error, 1)}
+}
+
 // startHot has the clients enter the line one after another, so that those of different nodes take turns in it, and
 // then sets the loop going. The order lasts: a fair lock serves them in the same order ever after.
 func startHot(ctx context.Context, s *store, crowd *crowd, clients int, addrs []string, first *conn) (*hotLoop, error) {
-	h := &hotLoop{lock: locksOf(1)[0], per: make([]hotClient, clients), done: make(chan error, 1)}
+	h := newHot(clients)
 	id, err := first.acquire(h.lock, maxLease, 0)
 	if err != nil {
 		return nil, err
@@ -76,6 +80,17 @@ func (h *hotLoop) cycle(c *conn, mine *hotClient) error {
 	if err != nil {
 		return fmt.Errorf("acquire: %w", err)
 	}
+	if err := h.took(mine); err != nil {
+		return err
+	}
+	if err := c.release(h.lock, id); err != nil {
+		return fmt.Errorf("release: %w", err)
+	}
+	return nil
+}
+
+// took notes a grant. The release must follow at once.
+func (h *hotLoop) took(mine *hotClient) error {
 	now := time.Now().UnixNano()
 	if h.holders.Add(1) > 1 {
 		return errDouble
@@ -87,9 +102,6 @@ func (h *hotLoop) cycle(c *conn, mine *hotClient) error {
 	h.grants.Add(1)
 	h.holders.Add(-1)
 	h.freed.Store(time.Now().UnixNano())
-	if err := c.release(h.lock, id); err != nil {
-		return fmt.Errorf("release: %w", err)
-	}
 	return nil
 }
 

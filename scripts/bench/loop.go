@@ -30,8 +30,14 @@ const (
 // lockNumber makes the locks of a whole sitting differ.
 var lockNumber atomic.Int64
 
+// locker takes and gives back locks, one at a time.
+type locker interface {
+	acquire(lock string, lease, wait float64) (lockID string, err error)
+	release(lock, lockID string) error
+}
+
 // ownLocks runs cycles in which every lock is new.
-func ownLocks(conns []*conn, cycles int) (*outcome, error) {
+func ownLocks[L locker](conns []L, cycles int) (*outcome, error) {
 	var left atomic.Int64
 	left.Store(int64(cycles))
 	o := &outcome{cycles: cycles, counts: make([]int, len(conns))}

@@ -38,6 +38,11 @@ var scenarios = []scenario{
 	{"waiters", "what 10,000 blocked requests take of memory", waiters},
 	{"leaseend", "a lease ends while a request waits on another node", leaseEnd},
 	{"deadnode", "the node of the waiters at the head is killed", deadNode},
+	{"ws-cold", "cold cycles over WebSockets, beside other ways to such a lock", wsCold},
+	{"ws-hot", "every cycle takes the one lock, over WebSockets", wsHot},
+	{"ws-idle", "what 10,000 sessions take that do nothing", wsIdle},
+	{"ws-events", "one event goes to 5,000 subscribers", wsEvents},
+	{"ws-slow", "subscribers that never read, and what others feel of them", wsSlow},
 }
 
 // bench is one sitting.

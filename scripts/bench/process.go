@@ -130,11 +130,15 @@ func cpuTime(pid int) time.Duration {
 	return time.Duration(user+system) * tick
 }
 
-// resident is how many bytes of a process are in memory; 0 where there is no /proc.
-func resident(pid int) float64 {
+// resident is how many bytes of a process are in memory, and residentPeak how many there were at most; 0 where there is
+// no /proc.
+func resident(pid int) float64     { return statusBytes(pid, "VmRSS:") }
+func residentPeak(pid int) float64 { return statusBytes(pid, "VmHWM:") }
+
+func statusBytes(pid int, field string) float64 {
 	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	for line := range strings.Lines(string(b)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if value, ok := strings.CutPrefix(line, field); ok {
 			kb, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
 			return kb * 1024
 		}

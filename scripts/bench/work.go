@@ -16,6 +16,12 @@ type work struct {
 	waiters, waitersPerLock  int
 	leaseEnds, leaseParallel int
 	deadRounds, deadWaiters  int
+	wsRounds, slowCycles     int
+	wsSessions               int
+	wsIdleFor                time.Duration // longer than a heartbeat
+	subscribers, eventRate   int
+	eventFor                 time.Duration
+	eventWindow              int // events on their way at once
 }
 
 var fullWork = work{
@@ -27,6 +33,9 @@ var fullWork = work{
 	waiters: 10_000, waitersPerLock: 100,
 	leaseEnds: 50, leaseParallel: 5,
 	deadRounds: 5, deadWaiters: 3,
+	wsRounds: 5, slowCycles: 10_000,
+	wsSessions: 10_000, wsIdleFor: 16 * time.Second,
+	subscribers: 5_000, eventRate: 5, eventFor: 4 * time.Second, eventWindow: 16,
 }
 
 var quickWork = work{
@@ -38,4 +47,7 @@ var quickWork = work{
 	waiters: 100, waitersPerLock: 10,
 	leaseEnds: 4, leaseParallel: 4,
 	deadRounds: 1, deadWaiters: 2,
+	wsRounds: 1, slowCycles: 500,
+	wsSessions: 100, wsIdleFor: 2 * time.Second,
+	subscribers: 50, eventRate: 20, eventFor: 500 * time.Millisecond, eventWindow: 2,
 }
