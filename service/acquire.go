@@ -52,8 +52,8 @@ func (m *Manager) prepare(q *queue.Request) {
 }
 
 // ask runs the acquire and acts on what else it did.
-func (m *Manager) ask(ctx context.Context, q *queue.Request) (a queue.Acquired, err error) {
-	err = m.settle(ctx, q.Name, func(repeated bool) error {
+func (m *Manager) ask(ctx context.Context, q *queue.Request, settle settler) (a queue.Acquired, err error) {
+	err = settle(ctx, q.Name, func(repeated bool) error {
 		q.Known = q.Known || repeated
 		a, err = m.store.Acquire(ctx, q, m.opts.MaxQueue)
 		m.apply(q.Name, a.Effects)
@@ -75,7 +75,7 @@ func fullError(a *queue.Acquired) error {
 
 // try asks once.
 func (m *Manager) try(ctx context.Context, q *queue.Request) (queue.Grant, error) {
-	a, err := m.ask(ctx, q)
+	a, err := m.ask(ctx, q, m.settle)
 	if err != nil {
 		return queue.Grant{}, m.unsettled(ctx, q, err)
 	}
@@ -109,7 +109,7 @@ func (m *Manager) wait(ctx context.Context, q *queue.Request, start time.Time) (
 	defer m.waiting.Add(-1)
 	ps := &m.parts[m.store.Partition(q.Name)].places
 	p := ps.join(q)
-	a, err := m.ask(ctx, q)
+	a, err := m.ask(ctx, q, m.settle)
 	switch {
 	case err != nil:
 		if ps.leave(p) {

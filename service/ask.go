@@ -91,7 +91,7 @@ func (a *ask) answered(r queue.Acquired, err error) {
 		m.tasks.Go(func() {
 			q := *a.q
 			q.Known = true
-			a.settled(m.ask(context.Background(), &q))
+			a.settled(m.ask(context.Background(), &q, m.after(err)))
 		})
 		return
 	}

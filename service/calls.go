@@ -15,17 +15,26 @@ func (m *Manager) Release(ctx context.Context, name, client, lockID string) (hel
 	if !m.up.Load() {
 		return 0, queue.ErrUnavailable
 	}
-	return m.release(ctx, name, client, lockID, false)
+	return m.release(ctx, name, client, lockID, m.settle)
 }
 
-// release ends a grant; before is whether an earlier attempt may have done so.
-func (m *Manager) release(ctx context.Context, name, client, lockID string, before bool) (heldFor time.Duration, err error) {
-	err = m.settle(ctx, name, func(repeated bool) error {
+// settler is how a call is settled: [Manager.settle], or what [Manager.after] makes.
+type settler func(ctx context.Context, name string, call func(repeated bool) error) error
+
+// after settles a call whose first attempt had this outcome.
+func (m *Manager) after(err error) settler {
+	return func(ctx context.Context, name string, call func(repeated bool) error) error {
+		return m.resolve(ctx, name, err, call)
+	}
+}
+
+func (m *Manager) release(ctx context.Context, name, client, lockID string, settle settler) (heldFor time.Duration, err error) {
+	err = settle(ctx, name, func(repeated bool) error {
 		var e queue.Effects
 		var err error
 		heldFor, e, err = m.store.Release(ctx, name, client, lockID)
 		m.apply(name, e)
-		if (before || repeated) && errors.Is(err, queue.ErrLost) {
+		if repeated && errors.Is(err, queue.ErrLost) {
 			return nil // the attempt whose answer was lost did it
 		}
 		return err
@@ -42,7 +51,11 @@ func (m *Manager) Renew(ctx context.Context, name, client, renewalToken string, 
 	if !m.up.Load() {
 		return g, queue.ErrUnavailable
 	}
-	err = m.settle(ctx, name, func(bool) error {
+	return m.renew(ctx, name, client, renewalToken, lease, m.settle)
+}
+
+func (m *Manager) renew(ctx context.Context, name, client, renewalToken string, lease time.Duration, settle settler) (g queue.Grant, err error) {
+	err = settle(ctx, name, func(bool) error {
 		var e queue.Effects
 		var err error
 		g, e, err = m.store.Renew(ctx, name, client, renewalToken, lease)

@@ -162,12 +162,17 @@ func (m *Manager) noticed(partition int, err error) {
 // settle repeats a call whose outcome is unknown until it is known, for as long as Settle. The call must be one that
 // may be repeated. known reports whether an earlier attempt may have run.
 func (m *Manager) settle(ctx context.Context, name string, call func(repeated bool) error) error {
-	end := time.Now().Add(m.opts.Settle)
 	err := call(false)
 	m.noticed(m.store.Partition(name), err)
+	return m.resolve(ctx, name, err, call)
+}
+
+// resolve is the rest of settle, after a first attempt with this outcome.
+func (m *Manager) resolve(ctx context.Context, name string, err error, call func(repeated bool) error) error {
 	if !errors.Is(err, queue.ErrUnknown) {
 		return err
 	}
+	end := time.Now().Add(m.opts.Settle)
 	for time.Now().Before(end) && ctx.Err() == nil {
 		if !m.up.Load() {
 			m.pause(ctx, 20*time.Millisecond)

@@ -164,6 +164,7 @@ func (p *partition) again(ctx context.Context, at *place, ticket int64) bool {
 	q.Known, q.Ticket = true, ticket
 	a, err := p.m.store.Acquire(ctx, &q, p.m.opts.MaxQueue)
 	p.m.apply(q.Name, a.Effects)
+	live := true
 	switch {
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnknown):
 		p.m.noticed(p.number, err)
@@ -173,13 +174,13 @@ func (p *partition) again(ctx context.Context, at *place, ticket int64) bool {
 		p.m.log.Warn("a waiting request lost its place", zap.Error(err))
 		p.places.end(at, queue.Grant{}, queue.Handed{}, err)
 	case a.Word == queue.Granted:
-		p.places.end(at, a.Grant, queue.Handed{}, nil)
+		live = p.places.end(at, a.Grant, queue.Handed{}, nil)
 	default:
-		p.places.queued(at, a.Ticket)
+		live = p.places.queued(at, a.Ticket)
 	}
 	// The last call may have left, and have cancelled, before the question came to Redis: then nobody listens for what
 	// came of it. One that leaves from now on sees it.
-	if p.places.get(at.q.LockID) != at {
+	if !live {
 		q.Taken = a.Grant.Taken
 		p.m.Abandon(&q)
 	}

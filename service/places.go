@@ -80,26 +80,29 @@ func (ps *places) forget(p *place) {
 	}
 }
 
-// end brings the place to its end, once.
-func (ps *places) end(p *place, g queue.Grant, freed queue.Handed, err error) {
-	for _, a := range ps.close(p, g, freed, err) {
+// end brings the place to its end, once. It reports whether that is somebody's: who leaves from now on sees what came
+// of it, who has left before does not; and of a place that had come to its end before, it is the same grant.
+func (ps *places) end(p *place, g queue.Grant, freed queue.Handed, err error) (live bool) {
+	asks, live := ps.close(p, g, freed, err)
+	for _, a := range asks {
 		a.ended(g, err)
 	}
+	return live
 }
 
-func (ps *places) close(p *place, g queue.Grant, freed queue.Handed, err error) []*ask {
+func (ps *places) close(p *place, g queue.Grant, freed queue.Handed, err error) (asks []*ask, live bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	select {
 	case <-p.done:
-		return nil
+		return nil, p.err == nil && p.grant.Token == g.Token
 	default:
 		p.grant, p.freed, p.err = g, freed, err
 		if p.shared {
 			p.grant.Taken = takenByMany
 		}
 		close(p.done)
-		return p.asks
+		return p.asks, ps.byID[p.q.LockID] == p
 	}
 }
 
@@ -109,11 +112,18 @@ func (ps *places) get(lockID string) *place {
 	return ps.byID[lockID]
 }
 
-// queued notes the ticket of a place, to come back with should Redis lose its data.
-func (ps *places) queued(p *place, ticket int64) {
+// queued notes the ticket of a place, to come back with should Redis lose its data. It reports whether anybody waits
+// on the place still.
+func (ps *places) queued(p *place, ticket int64) (live bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	p.ticket = ticket
+	select {
+	case <-p.done:
+		return false
+	default:
+		return ps.byID[p.q.LockID] == p
+	}
 }
 
 func (ps *places) any() bool {

@@ -3,8 +3,11 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
+
+	"distributedlock/queue"
 )
 
 // TestGoneBeforeItsPlaceIsLookedUp has a client leave, its cancel done, just before the node asks for its place again.
@@ -78,5 +81,46 @@ func TestPlaceMovedOn(t *testing.T) {
 		}
 	case <-time.After(5 * time.Second):
 		t.Fatal("the place was taken back from the call that has it")
+	}
+}
+
+// stays looks at a lock for long enough for whatever would give it back, and finds it held.
+func (f *fleet) stays(m *member, name string) {
+	f.t.Helper()
+	for end := time.Now().Add(30 * time.Millisecond); time.Now().Before(end); {
+		if st, err := m.Status(f.t.Context(), name, 0); err != nil || !st.Locked() {
+			f.t.Fatal("not held any more", name, err)
+		}
+	}
+}
+
+// A grant that a waiting request finds as it asks for its place again is that client's to keep.
+func TestGrantFoundAgainIsKept(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	a := f.node()
+	const locks = 30
+	grants := make(chan queue.Grant, locks)
+	for i := range locks {
+		name := fmt.Sprint("lock-", i)
+		if _, _, err := a.Acquire(t.Context(), request(name, "holder", time.Minute, 0)); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			g, _, err := a.Acquire(t.Context(), request(name, "c", time.Minute, time.Minute))
+			if err != nil {
+				t.Error(err)
+			}
+			grants <- g
+		}()
+	}
+	f.eventually("all wait", 10*time.Second, func() bool { return a.waiting.Load() == locks })
+	f.do(f.plain(), "FLUSHALL")
+	for range locks {
+		g := <-grants
+		f.stays(a, g.Name)
+		if _, err := a.Release(t.Context(), g.Name, g.Client, g.LockID); err != nil {
+			t.Errorf("%s: %v", g.Name, err)
+		}
 	}
 }

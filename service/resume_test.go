@@ -211,6 +211,8 @@ func TestSessionOutlivesDataLoss(t *testing.T) {
 	f.hears(s.told, "mine queued at 1 behind 1")
 	f.do(f.plain(), "FLUSHALL")
 	f.hears(s.told, "mine granted")
+	f.stays(a, "x")
+	s.free("mine")
 	f.eventually("written down again", 5*time.Second, func() bool {
 		n, err := f.plain().Do(t.Context(), f.plain().B().Keys().Pattern("*:home:"+id).Build()).AsStrSlice()
 		return err == nil && len(n) == 1

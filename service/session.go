@@ -142,7 +142,7 @@ func (s *Session) Release(name, client, lockID string, done func(heldFor time.Du
 	m.store.ReleaseLater(name, client, lockID, func(held time.Duration, e queue.Effects, err error) {
 		defer m.apply(name, e) // last, as what is woken last runs first, and the next holder waits the longest
 		if m.unsure(name, err) {
-			m.tasks.Go(func() { done(m.release(context.Background(), name, client, lockID, true)) })
+			m.tasks.Go(func() { done(m.release(context.Background(), name, client, lockID, m.after(err))) })
 			return
 		}
 		if err == nil {
@@ -164,7 +164,7 @@ func (s *Session) Renew(name, client, renewalToken string, lease time.Duration, 
 	m.store.RenewLater(name, client, renewalToken, lease, func(g queue.Grant, e queue.Effects, err error) {
 		m.apply(name, e)
 		if m.unsure(name, err) {
-			m.tasks.Go(func() { done(m.Renew(context.Background(), name, client, renewalToken, lease)) })
+			m.tasks.Go(func() { done(m.renew(context.Background(), name, client, renewalToken, lease, m.after(err))) })
 			return
 		}
 		if err != nil {

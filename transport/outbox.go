@@ -3,6 +3,7 @@ package transport
 import (
 	"encoding/binary"
 	"sync"
+	"time"
 
 	"distributedlock/queue"
 )
@@ -11,6 +12,11 @@ const (
 	// lengthBytes stand before each frame in a buffer; carriesGrant marks the length of a frame that grants.
 	lengthBytes  = 4
 	carriesGrant = 1 << 31
+	// slowAfter is how long a client may take nothing of what is more than the limit; manyEvents and manyAnswers are how
+	// many times the limit may be queued for one that does take something.
+	slowAfter   = time.Second
+	manyEvents  = 4
+	manyAnswers = 16
 )
 
 // frames are encoded frames, one behind the other, each behind its length.
@@ -52,15 +58,19 @@ type outbox struct {
 	mu sync.Mutex
 	// room is told when the writer has made some, and at the end.
 	room sync.Cond
-	// size is what is queued, held or taken, and not yet written.
+	// size is what is queued, held or taken, and not yet written; extra, what a resumed session was told at once, until
+	// that is written; moved is when something last was.
 	size   int
+	extra  int
+	moved  time.Time
 	queued frames
 	// held is what waits behind a welcome while holding.
 	held    frames
 	holding bool
-	// into and start are the frame that is being encoded.
-	into  *frames
-	start int
+	// into and start are the frame that is being encoded; events is whether it is an event.
+	into   *frames
+	start  int
+	events bool
 	// pong, where pinged, is what the client's last ping is answered with.
 	pong   string
 	pinged bool
@@ -112,7 +122,7 @@ func (o *outbox) open(into *frames, kind, id string) *jsonWriter {
 		into.buf = newBuffer()
 	}
 	w := &into.buf.b
-	o.into, o.start = into, len(*w)
+	o.into, o.start, o.events = into, len(*w), kind == "event"
 	*w = append(*w, 0, 0, 0, 0)
 	*w = append(append(append(*w, `{"type":"`...), kind...), '"')
 	if id != "" {
@@ -131,8 +141,11 @@ func (o *outbox) send(granted *queue.Request) {
 		o.into.grants = append(o.into.grants, granted)
 	}
 	binary.BigEndian.PutUint32((*w)[o.start:], length)
+	if o.size == 0 {
+		o.moved = time.Now()
+	}
 	o.size += len(*w) - o.start
-	slow := o.size > o.limit
+	slow := o.tooSlow()
 	if slow {
 		o.drop()
 		o.ending = &ending{code: closeSlow, text: "reads too slowly", why: "too slow", dropped: true, slow: true}
@@ -143,6 +156,20 @@ func (o *outbox) send(granted *queue.Request) {
 		o.net.hurry(slowTimeout)
 	}
 	o.signal()
+}
+
+// tooSlow reports whether the client reads too slowly: more is queued than may be, and nothing has moved for a while.
+// A client that asks for much at once, and reads, has much to read; but there is an end to it.
+func (o *outbox) tooSlow() bool {
+	over := o.size - o.extra
+	if over <= o.limit || o.holding {
+		return false
+	}
+	most := manyAnswers
+	if o.events {
+		most = manyEvents
+	}
+	return over > most*o.limit || time.Since(o.moved) > slowAfter
 }
 
 // undelivered keeps a grant that no frame went out for.
@@ -216,6 +243,7 @@ func (o *outbox) unhold() {
 	if o.queued.buf == nil {
 		o.queued.buf = newBuffer()
 	}
+	o.extra += len(o.held.buf.b)
 	o.queued.buf.b = append(o.queued.buf.b, o.held.buf.b...)
 	o.queued.grants = append(o.queued.grants, o.held.grants...)
 	o.held.buf.free()
@@ -278,6 +306,10 @@ func (o *outbox) wrote(n int) (dropped bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.size -= n
+	o.moved = time.Now()
+	if o.extra -= n; o.extra < 0 {
+		o.extra = 0
+	}
 	o.room.Broadcast()
 	return o.ending != nil && (o.ending.dropped || o.ending.cut)
 }
