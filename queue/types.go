@@ -156,6 +156,9 @@ type Acquired struct {
 // Holders are up to 100 of those in the way, for a request that was not granted.
 func (a *Acquired) Holders() ([]Grant, error) { return readHolders(a.name, a.rows, a.at) }
 
+// At is when it was so, by Redis's clock.
+func (a *Acquired) At() time.Time { return time.UnixMicro(a.at).UTC() }
+
 // Event is a change of a lock, as watchers see it.
 type Event struct {
 	// Kind is granted, released, expired, renewed, force_released, queued, dequeued, deadlock or gap.

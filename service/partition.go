@@ -176,7 +176,7 @@ func (p *partition) again(ctx context.Context, at *place, ticket int64) bool {
 	case a.Word == queue.Granted:
 		live = p.places.end(at, a.Grant, queue.Handed{}, nil)
 	default:
-		live = p.places.queued(at, a.Ticket)
+		live = p.places.queued(at, a.Ticket) || p.places.grantedSince(at, a.At())
 	}
 	// The last call may have left, and have cancelled, before the question came to Redis: then nobody listens for what
 	// came of it. One that leaves from now on sees it.

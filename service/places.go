@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"time"
 
 	"distributedlock/queue"
 )
@@ -123,6 +124,19 @@ func (ps *places) queued(p *place, ticket int64) (live bool) {
 		return false
 	default:
 		return ps.byID[p.q.LockID] == p
+	}
+}
+
+// grantedSince reports whether the place came to its end with a grant made at a moment or later. One made before, of
+// which Redis knew nothing at that moment, is over.
+func (ps *places) grantedSince(p *place, at time.Time) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	select {
+	case <-p.done:
+		return p.err == nil && !p.grant.Since.Before(at)
+	default:
+		return false
 	}
 }
 

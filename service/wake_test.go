@@ -321,8 +321,8 @@ func TestSittingStill(t *testing.T) {
 		rate[n] = float64(count()-before) / time.Since(begin).Seconds()
 	}
 	t.Logf("commands a second: %v", rate)
-	// A beat more or less of either node may fall into the time.
-	if jitter := 2 * (2*8 + 4) / quiet.Seconds(); rate[300] > 60 || rate[300] > rate[10]+jitter {
+	// Some beats more or less may fall into the time; thirty times the waiters would show otherwise.
+	if rate[300] > 60 || rate[300] > 1.5*rate[10] {
 		t.Errorf("commands a second: %v", rate)
 	}
 }
