@@ -186,3 +186,31 @@ func TestSessionIsToldOfLossesUnheard(t *testing.T) {
 	f.do(f.plain(), "CLIENT", "KILL", "TYPE", "pubsub")
 	f.hears(s.told, "lost x %s expired", g.LockID)
 }
+
+// TestRenewalsTravelTogether counts the scripts that renew a thousand leases: one for many of a partition and a moment.
+func TestRenewalsTravelTogether(t *testing.T) {
+	t.Parallel()
+	const locks = 1000
+	f := newFleet(t)
+	n := f.node()
+	s := f.open(n)
+	for i := range locks {
+		q := renewing(request(fmt.Sprint("lock-", i), "c", 6*time.Second, 0))
+		q.Frame = q.Name
+		if err := s.Acquire(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Flush()
+	for i := range locks {
+		f.hears(s.told, "lock-%d granted", i)
+	}
+	before := n.met.renewals.Get()
+	scripts, _ := f.scripts()
+	f.eventually("renewed twice each", 20*time.Second, func() bool { return n.met.renewals.Get() >= before+2*locks })
+	after, _ := f.scripts()
+	t.Logf("%.0f scripts for %d renewals", after-scripts, n.met.renewals.Get()-before)
+	if after-scripts > locks/2 {
+		t.Error("one by one")
+	}
+}
