@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -101,7 +100,7 @@ func (l *lanes) nudge() {
 }
 
 // call makes a call and waits for it.
-func (l *lanes) call(_ context.Context, how string, partition int, args []string) (r reply, err error) {
+func (l *lanes) call(how string, partition int, args []string) (r reply, err error) {
 	done := make(chan struct{})
 	l.submit(job{how: how, partition: partition, args: args, done: func(got reply, e error) {
 		r, err = got, e

@@ -11,9 +11,9 @@ import (
 
 // Acquire takes the lock, or a place in its line where the request waits, in one round trip. A request that came
 // before gets its live grant, or its place, again. Errors: ErrQueueFull, ErrMismatch, *LimitError, ErrUnavailable,
-// ErrUnknown; ErrQueueFull too comes with the holders.
-func (s *Store) Acquire(ctx context.Context, q *Request, maxQueue int) (Acquired, error) {
-	r, err := s.lanes.call(ctx, callAcquire, s.keys.of(q.Name), s.acquireArgs(q, maxQueue))
+// ErrUnknown; ErrQueueFull too comes with the holders. No call is given up halfway, whatever its context.
+func (s *Store) Acquire(_ context.Context, q *Request, maxQueue int) (Acquired, error) {
+	r, err := s.lanes.call(callAcquire, s.keys.of(q.Name), s.acquireArgs(q, maxQueue))
 	if err != nil {
 		return Acquired{}, err
 	}
@@ -103,8 +103,8 @@ func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(),
 
 // Release ends a grant and hands the lock on, in one round trip. It returns since when it was held, and Redis's
 // time now. Errors: ErrLost, ErrNotOwner, ErrUnavailable, ErrUnknown; the effects count even then.
-func (s *Store) Release(ctx context.Context, name, client, lockID string) (heldFor time.Duration, e Effects, err error) {
-	r, err := s.lanes.call(ctx, callRelease, s.keys.of(name), []string{name, client, lockID})
+func (s *Store) Release(_ context.Context, name, client, lockID string) (heldFor time.Duration, e Effects, err error) {
+	r, err := s.lanes.call(callRelease, s.keys.of(name), []string{name, client, lockID})
 	if err != nil {
 		return 0, e, err
 	}

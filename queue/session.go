@@ -16,7 +16,7 @@ type Own struct {
 	// Grant is set where it holds the lock, Lost ("expired" or "force_released") where it no longer does.
 	Grant *Grant
 	Lost  string
-	// Ticket is its place in line, and Left what is left of its wait, at least a millisecond, where it waits.
+	// Left is what is left of its wait, at least a millisecond, where it waits.
 	Left time.Duration
 	// Waited is how long it stood in line before its grant.
 	Waited time.Duration

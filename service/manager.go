@@ -73,6 +73,7 @@ func New(store *queue.Store, opts Options) *Manager {
 	if opts.Settle == 0 {
 		opts.Settle = 3 * time.Second
 	}
+	opts.Grace = max(opts.Grace, time.Millisecond) // Redis keeps nothing for no time at all
 	if opts.Log == nil {
 		opts.Log = zap.NewNop()
 	}

@@ -220,3 +220,28 @@ func TestSessionOutlivesDataLoss(t *testing.T) {
 	s.close()
 	f.back(b, "c", id)
 }
+
+// Without any grace, a place is gone with its connection.
+func TestNoGrace(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.grace = 0
+	a, b := f.node(), f.node()
+	holder := f.open(b)
+	holder.hold("0", request("x", "holder", minute, 0))
+	s, id := f.named(a, "c")
+	s.ask("mine", request("x", "c", minute, minute))
+	f.hears(s.told, "mine queued at 1 behind 1")
+	holder.ask("next", request("x", "other", minute, minute))
+	f.hears(holder.told, "next queued at 2 behind 1")
+	s.close()
+	<-s.settled
+	holder.free("0")
+	f.hears(holder.told, "next granted")
+	late := f.open(b)
+	f.eventually("forgotten", 5*time.Second, func() bool {
+		there, err := b.store.TakeSession(t.Context(), id, "c")
+		return err == nil && !there
+	})
+	late.close()
+}
