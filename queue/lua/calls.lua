@@ -1,6 +1,6 @@
 #!lua
 -- calls.lua: acquires and releases of one partition that came together, one after the other. Each goes by the shortest
--- way where it is one of the usual cases and nobody watches, and otherwise the long way to the same end.
+-- way where it is one of the usual cases, and otherwise the long way to the same end.
 --
 -- ARGV  4 and on: for each call "acquire" and its 11 arguments, or "release" and its 3: see acquire.lua, release.lua
 -- Answers with a list, for each call an answer as of any script

@@ -50,3 +50,13 @@ local function draw()
   drawn = digits
   return digits
 end
+
+-- emit tells the watchers, where there are any.
+local watched
+local function emit(kind, name, d, token, reason)
+  if watched == nil then watched = redis.call('EXISTS', base .. WATCHED) == 1 end
+  if watched then
+    redis.call('PUBLISH', base .. EVENTS, string.format('%s\n%s\n%s\n%d\n%s\n%s\n%s\n', kind, name, token, now,
+      d.client, d.owner, draw()) .. (reason or ''))
+  end
+end

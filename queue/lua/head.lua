@@ -1,16 +1,6 @@
 -- head.lua: how requests, holders and events are written and read; taken in by a line "-- include head", after
 -- clock.lua. What comes before it in a script goes the shortest way, without it.
 
--- emit tells the watchers, where there are any.
-local watched
-local function emit(kind, name, d, token, reason)
-  if watched == nil then watched = redis.call('EXISTS', base .. WATCHED) == 1 end
-  if watched then
-    redis.call('PUBLISH', base .. EVENTS, string.format('%s\n%s\n%s\n%d\n%s\n%s\n%s\n', kind, name, token, now,
-      d.client, d.owner, draw()) .. (reason or ''))
-  end
-end
-
 -- terms reads a request.
 local function terms(text)
   local d, lease, limit, every, hold = {}
