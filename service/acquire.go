@@ -40,7 +40,7 @@ func (m *Manager) Acquire(ctx context.Context, q *queue.Request) (queue.Grant, t
 
 func (m *Manager) prepare(q *queue.Request) {
 	if q.ID == "" {
-		q.ID, q.Known, q.Sole = queue.NewSecret(), false, true
+		q.ID, q.Known, q.Sole = queue.NewSecret(), false, q.Session == "" // a session's next connection knows it too
 	}
 	q.Hold = q.MaxHold
 	if q.Hold == 0 && q.Session == "" {

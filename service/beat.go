@@ -45,6 +45,9 @@ func (m *Manager) once(ctx context.Context) error {
 	}
 	if !m.up.Swap(true) {
 		m.log.Info("redis answers")
+		for _, p := range m.parts {
+			p.lines.look() // what moved meanwhile was not heard
+		}
 	}
 	if err := m.beatWatched(ctx); err != nil {
 		return err

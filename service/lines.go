@@ -105,7 +105,7 @@ func (l *lines) tell(asks map[string][]*ask) {
 	for names := range slices.Chunk(slices.Collect(maps.Keys(asks)), queue.Batch) {
 		tickets, err := l.m.store.Lines(context.Background(), names, lookDeep)
 		if err != nil {
-			return // the next move comes with another look
+			return // Redis's return comes with another look
 		}
 		for i, name := range names {
 			for _, a := range asks[name] {

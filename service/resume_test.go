@@ -245,3 +245,18 @@ func TestNoGrace(t *testing.T) {
 	})
 	late.close()
 }
+
+// A node that gives back late what its connection could not deliver takes nothing from the session that went on elsewhere.
+func TestLateGiveBackTakesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	a, b := f.node(), f.node()
+	s, id := f.named(a, "c")
+	s.hold("1", renewing(request("x", "c", minute, 0)))
+	again := f.back(b, "c", id)
+	f.hears(again.told, "1 granted")
+	a.putAside(s.asked["1"])
+	a.abandon(t.Context(), s.asked["1"])
+	f.stays(b, "x")
+	again.free("1")
+}

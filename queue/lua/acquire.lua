@@ -42,7 +42,7 @@ local function acquire(at)
           h.since, h.ends, h.till = int(micros), now + d.lease, 0
           emit('granted', name, d, h.token)
         end
-        h.state = string.match('HKLMNOQRSTUVWXYZK', (h.state == 'P' and 'H' or h.state) .. '(.)')
+        take(h)
         if want.session ~= '-' then rebind(lock, h, me, want.session) end
         store(lock, h)
         return granted(h, true)

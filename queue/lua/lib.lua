@@ -240,6 +240,9 @@ local function sample(lock)
   return rows
 end
 
+-- take notes that a grant is taken up again: no late cancel of whoever had it before may give it back.
+local function take(h) h.state = string.match('HKLMNOQRSTUVWXYZK', (h.state == 'P' and 'H' or h.state) .. '(.)') end
+
 -- rebind has a holder belong to a node and a session from now on.
 local function rebind(lock, h, node, session)
   local d, was = describe(h), noted(h)

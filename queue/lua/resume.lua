@@ -11,7 +11,7 @@
 -- include clock
 -- include head
 -- include lib
-local session, take, skip = ARGV[4], ARGV[5] == 'take', tonumber(ARGV[6])
+local session, taking, skip = ARGV[4], ARGV[5] == 'take', tonumber(ARGV[6])
 local key = base .. SESSION .. session
 local own, rows = redis.call('HKEYS', key), {}
 redis.call('PERSIST', key)
@@ -38,7 +38,9 @@ for i = skip + 1, math.min(#own, skip + BATCH) do
   if h and h.state == 'P' then
     row(name, member, 'parked', h.ticket .. ' ' .. int(h.till) .. ' ' .. h.ticket .. '\n' .. h.text)
   elseif h then
-    if take or d.node == me then rebind(lock, h, me, session) end
+    if taking then take(h) end
+    if taking or d.node == me then rebind(lock, h, me, session) end
+    if taking then store(lock, h) end
     row(name, member, 'holds', h.id .. '\n' .. value(h))
   elseif raw then
     row(name, member, 'waits', raw)
