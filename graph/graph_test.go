@@ -1,86 +1,85 @@
-package graph
+package graph_test
 
 import (
+	"fmt"
 	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
+
+	"distributedlock/graph"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func owner(id string) Owner { return Owner{Client: id, ID: id} }
+func owner(id string) graph.Owner { return graph.Owner{Client: id, ID: id} }
 
-func parties(ids ...string) []Party {
-	out := make([]Party, len(ids))
-	for i, id := range ids {
-		out[i] = Party{Owner: owner(id)}
+var (
+	lockForm  = regexp.MustCompile(`^(\w+)(?:\*(\d+))?:([^|]*)\|?([^|]*)$`)
+	partyForm = regexp.MustCompile(`^([a-zA-Z_]+)(\d+)(s?)(!?)$`)
+)
+
+// locks reads one lock a line: `L*2: a1 b2s | c3!` is L with limit 2, held by a with ticket 1 and, shared, by b with
+// ticket 2; the explicit owner c waits with ticket 3. Each stands there since as many seconds as its ticket.
+func locks(t testing.TB, text ...string) []graph.Lock {
+	t.Helper()
+	out := make([]graph.Lock, 0, len(text))
+	for _, line := range text {
+		m := lockForm.FindStringSubmatch(line)
+		if m == nil {
+			t.Fatalf("what is %q?", line)
+		}
+		limit, _ := strconv.Atoi(m[2])
+		out = append(out, graph.Lock{Name: m[1], Limit: limit, Holders: parties(t, "held", m[3]), Waiters: parties(t, "wait", m[4])})
 	}
 	return out
 }
 
-func lock(name string, limit int, holders, waiters []Party) Lock {
-	return Lock{Name: name, Limit: limit, Holders: holders, Waiters: waiters}
-}
-
-func shared(ps []Party) []Party {
-	for i := range ps {
-		ps[i].Shared = true
+func parties(t testing.TB, kind, text string) []graph.Party {
+	t.Helper()
+	var out []graph.Party
+	for word := range strings.FieldsSeq(text) {
+		m := partyForm.FindStringSubmatch(word)
+		if m == nil {
+			t.Fatalf("what is %q?", word)
+		}
+		ticket, _ := strconv.ParseInt(m[2], 10, 64)
+		out = append(out, graph.Party{Key: kind + word, Owner: owner(m[1]), Shared: m[3] != "", Explicit: m[4] != "", Ticket: ticket,
+			Since: time.Unix(ticket, 0)})
 	}
-	return ps
-}
-
-func explicit(ps []Party) []Party {
-	for i := range ps {
-		ps[i].Explicit = true
-	}
-	return ps
-}
-
-func TestCycles(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		locks []Lock
-		want  [][]Step
-	}{
-		{name: "nobody"},
-		{name: "a chain is no cycle", locks: []Lock{
-			lock("1", 1, parties("a"), parties("b")), lock("2", 1, parties("b"), parties("c"))}},
-		{name: "two", locks: []Lock{
-			lock("1", 1, parties("a"), parties("b")), lock("2", 1, parties("b"), parties("a"))},
-			want: [][]Step{{{owner("a"), "1", "2"}, {owner("b"), "2", "1"}}}},
-		{name: "three, and one behind them", locks: []Lock{
-			lock("1", 1, parties("a"), parties("b", "z")), lock("2", 1, parties("b"), parties("c")), lock("3", 1, parties("c"), parties("a"))},
-			want: [][]Step{{{owner("a"), "1", "3"}, {owner("c"), "3", "2"}, {owner("b"), "2", "1"}}}},
-		{name: "two apart", locks: []Lock{
-			lock("1", 1, parties("a"), parties("b")), lock("2", 1, parties("b"), parties("a")),
-			lock("3", 1, parties("c"), parties("d")), lock("4", 1, parties("d"), parties("c"))},
-			want: [][]Step{{{owner("a"), "1", "2"}, {owner("b"), "2", "1"}}, {{owner("c"), "3", "4"}, {owner("d"), "4", "3"}}}},
-		{name: "one of two permits will come free", locks: []Lock{
-			lock("1", 2, parties("a", "x"), parties("b")), lock("2", 1, parties("b"), parties("a"))}},
-		{name: "both permits are in the circle", locks: []Lock{
-			lock("1", 2, parties("a", "c"), parties("b")), lock("2", 1, parties("b"), parties("a", "c"))},
-			want: [][]Step{{{owner("a"), "1", "2"}, {owner("b"), "2", "1"}}}},
-		{name: "readers and a writer", locks: []Lock{
-			lock("1", 1, shared(parties("a", "c")), parties("b")), lock("2", 1, parties("b"), parties("a"))},
-			want: [][]Step{{{owner("a"), "1", "2"}, {owner("b"), "2", "1"}}}},
-		{name: "one's own lock, unnamed owner", locks: []Lock{lock("1", 1, parties("a"), parties("a"))}},
-		{name: "one's own lock, named owner", locks: []Lock{lock("1", 1, explicit(parties("a")), explicit(parties("a")))},
-			want: [][]Step{{{owner("a"), "1", "1"}}}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if got := Cycles(c.locks); !reflect.DeepEqual(got, c.want) {
-				t.Errorf("got %v\nwant %v", got, c.want)
-			}
-		})
-	}
+	return out
 }
 
 func TestEdges(t *testing.T) {
-	got := Edges([]Lock{lock("1", 2, parties("a", "b"), parties("c", "a"))})
-	want := []Edge{{Waiter: owner("c"), Holder: owner("a"), Lock: "1"}, {Waiter: owner("c"), Holder: owner("b"), Lock: "1"},
-		{Waiter: owner("a"), Holder: owner("b"), Lock: "1"}}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v", got)
+	in := locks(t, "L*2: a1 b2 | c3 a4", "M: a5! | a6! b7!", "N: a8! | a9")
+	all := []string{"c-L-a@3", "c-L-b@3", "a-L-b@4", "a-M-a@6", "b-M-a@7"}
+	for limit := range len(all) + 2 {
+		edges, cut := graph.Edges(in, limit)
+		var got []string
+		for _, e := range edges {
+			got = append(got, fmt.Sprintf("%s-%s-%s@%d", e.Waiter.ID, e.Lock, e.Holder.ID, e.Since.Unix()))
+		}
+		n := min(limit, len(all))
+		if strings.Join(got, " ") != strings.Join(all[:n], " ") || cut != (limit < len(all)) {
+			t.Errorf("limit %d: got %v, cut %v", limit, got, cut)
+		}
+	}
+	if edges, cut := graph.Edges(nil, 0); edges != nil || cut {
+		t.Errorf("of nothing: %v, %v", edges, cut)
+	}
+}
+
+func TestStable(t *testing.T) {
+	a := locks(t, "L*2: a1 b2 | c3 d4 e5", "M: c6 | a7", "N: c8", "O*3: x9 | y10")
+	b := locks(t, "O: y10", "L*5: b2 c3 | e5 d4 f11", "N: c8")
+	b[1].Holders[1].Key = a[0].Waiters[0].Key // a grant may be known by its request
+	want := locks(t, "L*2: b2 | d4 e5", "N: c8", "O*3:")
+	want[2].Holders, want[2].Waiters = []graph.Party{}, []graph.Party{}
+	if got := graph.Stable(a, b); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
 	}
 }

@@ -19,13 +19,17 @@ import (
 //	dl:{7}:contended                      set: the locks that somebody waits for
 //	dl:{7}:ticket                         string: the last ticket drawn
 //	dl:{7}:node:ID                        string: that node is there; "claim" if it may have grants; ends when it is silent for nodeTTL
-//	dl:{7}:grants:ID                      set: "NAME\nlockId" granted to that node's waiters, not yet claimed
+//	dl:{7}:grants:ID                      set: "NAME\nlockId" granted to that node's waiters, not yet claimed; and
+//	                                      "NAME\nlockId\ncycle" for one that was failed
 //	dl:{7}:moves                          set: the nodes that want to hear of the next move of a line
 //	dl:{7}:watched                        string: some node listens to the events; ends when none has said so for watchedTTL
 //	dl:{7}:session:SID                    hash: a session's own here: "NAME\nclient\nrequest" -> "", or "lockId why" if lost;
 //	                                      ends with the session's grace while its connection is away
 //	dl:{7}:home:SID                       string, in the session's own partition: the node it is on, and its client; ends likewise
 //	dl:{7}:sessions:ID                    set: the sessions on that node that are at home here
+//	dl:{7}:waits                          sorted set, by name: "client\nowner\nNAME\nrequest\nnode": which owners, at home
+//	                                      in this partition, have waited for a while, and where; a hint that may be stale
+//	dl:{0}:turn:WHAT                      string: the node whose turn it is to do WHAT, which one does at a time
 //	dl:{0}:fleet                          hash: node -> what it says of itself
 //	dl:{0}:stats                          hash: the cluster's counters
 //	dl:partitions                         string: how many partitions this store was made with
@@ -51,6 +55,8 @@ const (
 	keyHome      = "home:"
 	keySessions  = "sessions:"
 	keyLost      = "lost"
+	keyWaits     = "waits"
+	keyTurn      = "turn:"
 )
 
 // The times that the scripts and the nodes agree on.

@@ -176,11 +176,38 @@ func (s *Store) Cancel(ctx context.Context, q *Request, park bool) (Cancelled, e
 	return Cancelled{Word: r.word, Holders: holders, Effects: r.Effects}, err
 }
 
-// Claim takes the grants that other nodes made to waiters of this one in a partition. There may be more where it
-// returns as many as [Batch].
-func (s *Store) Claim(ctx context.Context, partition int) (Effects, error) {
+// Failed is a waiting request of this node that was failed to break a deadlock.
+type Failed struct {
+	LockID string
+	Cycle  []CycleStep
+}
+
+// Claimed is what a claim found.
+type Claimed struct {
+	// Taken is how many entries there were: where it is [Batch], there may be more.
+	Taken  int
+	Failed []Failed
+	Effects
+}
+
+// Claim takes what other nodes did to waiters of this one in a partition: grants, and failures.
+func (s *Store) Claim(ctx context.Context, partition int) (Claimed, error) {
 	r, err := s.run(ctx, &s.claim, partition)
-	return r.Effects, err
+	if err != nil {
+		return Claimed{}, err
+	}
+	if len(r.rest) == 0 {
+		return Claimed{}, errReply
+	}
+	c := Claimed{Taken: int(r.rest[0].number), Effects: r.Effects}
+	for rows := r.rest[1:]; len(rows) >= 2; rows = rows[2:] {
+		cycle, err := CycleOf(rows[1].text)
+		if err != nil {
+			return c, errReply
+		}
+		c.Failed = append(c.Failed, Failed{LockID: rows[0].text, Cycle: cycle})
+	}
+	return c, nil
 }
 
 // Batch is the most that one call of Claim or Due does.

@@ -62,16 +62,13 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) (lock
 	return slices.DeleteFunc(locks, func(st Status) bool { return !st.Locked() }), next, err
 }
 
-// Contended tells of the locks that somebody waits for, each with as many of its waiters, up to a number of locks.
-func (s *Store) Contended(ctx context.Context, locks, waiters int) ([]Status, error) {
+// Contended are the locks that somebody waits for, in the order of their names.
+func (s *Store) Contended(ctx context.Context) ([]string, error) {
 	names, err := s.everywhere(ctx, func(base string) rueidis.Completed {
 		return s.client.B().Smembers().Key(base + keyContended).Build()
 	})
-	if err != nil {
-		return nil, err
-	}
 	slices.Sort(names)
-	return s.statuses(ctx, names[:min(locks, len(names))], waiters)
+	return names, err
 }
 
 // ContendedNames are the locks of one partition that somebody waits for.

@@ -207,7 +207,7 @@ func readWaiters(rows []cell, now int64) ([]Waiter, error) {
 		if err != nil || len(n) != 2 {
 			return nil, errReply
 		}
-		out = append(out, Waiter{Position: len(out) + 1, Client: q.Client, Owner: q.Owner, Explicit: q.Explicit,
+		out = append(out, Waiter{Position: len(out) + 1, LockID: q.LockID, Client: q.Client, Owner: q.Owner, Explicit: q.Explicit,
 			Request: q.ID, Mode: q.Mode, Limit: q.Limit, Ticket: rows[i].number, Since: time.UnixMicro(n[1]).UTC(),
 			Waiting: max(0, time.Duration(now-n[1])*time.Microsecond)})
 	}

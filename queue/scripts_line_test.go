@@ -43,7 +43,11 @@ func claims(node string) func(*world) string {
 	return func(w *world) string {
 		w.unordered = true // a set has no order
 		e, err := w.store(node).Claim(context.Background(), 0)
-		return sayResult("claimed", e, err)
+		said := "claimed"
+		for _, f := range e.Failed {
+			said += fmt.Sprintf("; %s failed, cycle %+v", f.LockID, f.Cycle)
+		}
+		return sayResult(said, e.Effects, err)
 	}
 }
 

@@ -24,6 +24,7 @@ func changing(s *Store) map[string]func() error {
 		"claim":   func() error { _, err := s.Claim(ctx, 0); return err },
 		"due":     func() error { _, err := s.Due(ctx, 0); return err },
 		"force":   func() error { _, _, err := s.ForceRelease(ctx, "z", "why"); return err },
+		"fail":    func() error { _, _, err := s.Fail(ctx, waitFor(ask("x", "c3")), "L-c3", someCycle); return err },
 		"bury":    func() error { _, err := s.Bury(ctx, "x", "gone"); return err },
 	}
 }
@@ -46,7 +47,7 @@ func crowd(w *world) {
 	}
 	w.take("b", ask("over", "c1", lease(time.Millisecond)))
 	for _, s := range w.stores {
-		for _, sc := range []script{s.calls, s.returns, s.renew, s.cancel, s.claim, s.due, s.force, s.bury} {
+		for _, sc := range []script{s.calls, s.returns, s.renew, s.cancel, s.claim, s.due, s.force, s.bury, s.fail} {
 			w.do("SCRIPT", "LOAD", sc.text)
 		}
 	}

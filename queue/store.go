@@ -48,7 +48,7 @@ type Store struct {
 
 	// returns is calls for releases alone, which are done even where Redis is out of memory.
 	calls, returns, renew, cancel, claim, due, force, bury, status, stats script
-	session, resume, detach, orphan                                       script
+	session, resume, detach, orphan, look, fail                           script
 }
 
 // ErrSetup is returned by Open for a store that this node must not use: too old a Redis, or another number of
@@ -74,7 +74,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	for name, sc := range map[string]*script{"calls": &s.calls, "renew": &s.renew,
 		"cancel": &s.cancel, "claim": &s.claim, "due": &s.due, "force": &s.force, "bury": &s.bury,
 		"status": &s.status, "stats": &s.stats, "session": &s.session, "resume": &s.resume, "detach": &s.detach,
-		"orphan": &s.orphan} {
+		"orphan": &s.orphan, "look": &s.look, "fail": &s.fail} {
 		*sc = loadScript(name, &opts)
 	}
 	_, body, _ := strings.Cut(source("calls"), "\n")

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -94,6 +95,7 @@ type Handed struct {
 // Waiter is a request in line.
 type Waiter struct {
 	Position int
+	LockID   string
 	Client   string
 	Owner    string
 	Explicit bool
@@ -156,6 +158,22 @@ type Acquired struct {
 // Holders are up to 100 of those in the way, for a request that was not granted.
 func (a *Acquired) Holders() ([]Grant, error) { return readHolders(a.name, a.rows, a.at) }
 
+// InOwnWay reports whether a holder in the way is the request's own owner, which it named: that lock will never come.
+func (a *Acquired) InOwnWay(q *Request) bool {
+	for i := 1; q.Explicit && i < len(a.rows); i += 2 {
+		lines := a.rows[i].text // end …, lockId …, client, request, owner
+		_, lines, _ = strings.Cut(lines, "\n")
+		terms, lines, _ := strings.Cut(lines, "\n")
+		client, lines, _ := strings.Cut(lines, "\n")
+		_, lines, _ = strings.Cut(lines, "\n")
+		owner, _, _ := strings.Cut(lines, "\n")
+		if client == q.Client && owner == q.Owner && strings.Contains(terms, " 1 ") {
+			return true
+		}
+	}
+	return false
+}
+
 // At is when it was so, by Redis's clock.
 func (a *Acquired) At() time.Time { return time.UnixMicro(a.at).UTC() }
 
@@ -171,6 +189,7 @@ type Event struct {
 	// Seq rises with every event of a lock.
 	Seq int64
 	// At is Redis's time.
-	At     time.Time
+	At time.Time
+	// Reason is the cycle, as [CycleOf] reads it, where the kind is deadlock.
 	Reason string
 }

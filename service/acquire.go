@@ -11,7 +11,7 @@ import (
 // Acquire takes the lock, waiting up to q.Wait for it, and returns how long it stood in line: 0 for a grant that came
 // at once. It fills in q's ids and what the node decides. A caller that
 // goes away (ctx) leaves the line at once. Errors: *queue.BusyError, *queue.FullError, *queue.LimitError,
-// queue.ErrMismatch, ErrUnavailable, ErrUnknown, ErrDraining, ErrBusy, ctx.Err().
+// *queue.DeadlockError, queue.ErrMismatch, ErrUnavailable, ErrUnknown, ErrDraining, ErrBusy, ctx.Err().
 func (m *Manager) Acquire(ctx context.Context, q *queue.Request) (queue.Grant, time.Duration, error) {
 	start := time.Now()
 	m.prepare(q)
@@ -119,7 +119,7 @@ func (m *Manager) wait(ctx context.Context, q *queue.Request, start time.Time) (
 	case a.Word == queue.Granted:
 		ps.end(p, a.Grant, queue.Handed{}, nil)
 	default:
-		ps.queued(p, a.Ticket)
+		ps.stand(p, &a)
 		stood = true
 	}
 	g, err = m.stand(ctx, q, p, start)
@@ -228,11 +228,14 @@ func (m *Manager) failed(err error) error {
 func reasonOf(err error) string {
 	var busy *queue.BusyError
 	var limit *queue.LimitError
+	var deadlock *queue.DeadlockError
 	switch {
 	case errors.As(err, &busy) && busy.TimedOut:
 		return "wait_timeout"
 	case errors.As(err, &busy):
 		return "lock_held"
+	case errors.As(err, &deadlock):
+		return "deadlock"
 	case errors.As(err, &limit):
 		return "limit_mismatch"
 	case errors.Is(err, queue.ErrQueueFull):

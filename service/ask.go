@@ -126,7 +126,7 @@ func (a *ask) settled(r queue.Acquired, err error) {
 // stand tells that the request waits, unless the grant came before this answer.
 func (a *ask) stand(r *queue.Acquired) {
 	s := a.s
-	a.places().queuedAsk(a, r.Ticket)
+	a.places().standAsk(a, r)
 	s.mu.Lock()
 	switch {
 	case a.over:

@@ -72,9 +72,9 @@ func (ps *places) endedAsk(a *ask) bool {
 	}
 }
 
-// queuedAsk notes the ticket of a request's place.
-func (ps *places) queuedAsk(a *ask, ticket int64) {
+// standAsk notes that a request stands in line.
+func (ps *places) standAsk(a *ask, r *queue.Acquired) {
 	if p := ps.of(a); p != nil {
-		ps.queued(p, ticket)
+		ps.stand(p, r)
 	}
 }

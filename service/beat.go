@@ -114,6 +114,9 @@ func (m *Manager) bury(ctx context.Context, dead []string) error {
 		if err := m.orphan(ctx, node); err != nil {
 			return err
 		}
+		if err := m.store.StrikeNode(ctx, node); err != nil {
+			return err
+		}
 		if err := m.store.Forget(ctx, node); err != nil {
 			return err
 		}

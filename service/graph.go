@@ -2,15 +2,22 @@ package service
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"distributedlock/graph"
 	"distributedlock/queue"
 )
 
-// graphLocks and graphWaiters bound what one look at the wait-for graph reads.
 const (
-	graphLocks   = 1000
-	graphWaiters = 100
+	// graphLocks and graphWaiters bound what one look at the whole wait-for graph reads, sweepLocks and sweepWaiters what a
+	// sweep for deadlocks does: so many locks, and of each line so many.
+	graphLocks, graphWaiters = 10_000, 100
+	sweepLocks, sweepWaiters = 100_000, 1000
+	// aroundLocks bounds what is followed from requests that wait, and lookHeads is how many of the first in each line are
+	// followed too.
+	aroundLocks = 10_000
+	lookHeads   = 8
 )
 
 // WaitFor reads the locks that somebody waits for, with their holders and lines, for the wait-for graph. The locks are
@@ -19,23 +26,140 @@ func (m *Manager) WaitFor(ctx context.Context) ([]graph.Lock, error) {
 	if !m.up.Load() {
 		return nil, queue.ErrUnavailable
 	}
-	contended, err := m.store.Contended(ctx, graphLocks, graphWaiters)
+	_, locks, err := m.contended(ctx, graphLocks, graphWaiters)
+	return locks, m.read(err)
+}
+
+// contended reads the locks that somebody waits for.
+func (m *Manager) contended(ctx context.Context, locks, waiters int) (glances []queue.Glance, read []graph.Lock, err error) {
+	names, err := m.store.Contended(ctx)
 	if err != nil {
-		return nil, m.read(err)
+		return nil, nil, err
 	}
-	out := make([]graph.Lock, 0, len(contended))
-	for _, st := range contended {
+	for _, name := range names[:min(locks, len(names))] {
+		glances = append(glances, queue.Glance{Name: name})
+	}
+	states, err := m.store.Look(ctx, glances, waiters)
+	return glances, picture(states), err
+}
+
+// around follows requests that wait: the locks that they wait for, what those wait for who are in their way, and so on.
+// The picture has all that may keep these requests from being granted, but for owners that stand far behind in a line
+// and wait elsewhere too.
+func (m *Manager) around(ctx context.Context, waits []queue.Wait) (glances []queue.Glance, read []graph.Lock, err error) {
+	f := following{byName: map[string]*queue.Glance{}, waits: map[queue.Wait]bool{}, owners: map[queue.Owner]bool{}, read: map[string]queue.Status{}}
+	next, known := f.lookAt(waits)
+	for len(next)+len(known) > 0 && len(f.byName) <= aroundLocks && ctx.Err() == nil {
+		states, err := m.store.Look(ctx, next, lookHeads)
+		if err != nil {
+			return nil, nil, err
+		}
+		found, err := m.store.WaitsOf(ctx, f.inTheWay(append(known, states...)))
+		if err != nil {
+			return nil, nil, err
+		}
+		next, known = f.lookAt(found)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.byName)) {
+		glances = append(glances, *f.byName[name])
+	}
+	return glances, picture(slices.Collect(maps.Values(f.read))), nil
+}
+
+// following is what was found on the way.
+type following struct {
+	byName map[string]*queue.Glance
+	waits  map[queue.Wait]bool
+	owners map[queue.Owner]bool
+	read   map[string]queue.Status
+}
+
+// lookAt notes waits. For those that are new, it returns the locks that must be read, or read again, and those that
+// were read and have them.
+func (f *following) lookAt(waits []queue.Wait) (next []queue.Glance, known []queue.Status) {
+	names := map[string]bool{} // true for those to read
+	for _, w := range waits {
+		if f.waits[w] {
+			continue
+		}
+		f.waits[w] = true
+		g := f.byName[w.Name]
+		if g == nil {
+			g = &queue.Glance{Name: w.Name}
+			f.byName[w.Name] = g
+		}
+		g.Waits = append(g.Waits, w)
+		st := f.read[w.Name]
+		there := slices.ContainsFunc(st.Waiters, func(other queue.Waiter) bool { return waiting(w.Name, &other) == w })
+		names[w.Name] = names[w.Name] || !there
+	}
+	for name, read := range names {
+		if read {
+			next = append(next, *f.byName[name])
+		} else {
+			known = append(known, f.read[name])
+		}
+	}
+	return next, known
+}
+
+// inTheWay notes what was read, and returns the owners new to it who are in the way of the requests looked at.
+func (f *following) inTheWay(states []queue.Status) (owners []queue.Owner) {
+	add := func(o queue.Owner) {
+		if !f.owners[o] {
+			f.owners[o] = true
+			owners = append(owners, o)
+		}
+	}
+	for i := range states {
+		st := &states[i]
+		f.read[st.Name] = *st
+		for j := range st.Holders {
+			add(queue.Owner{Client: st.Holders[j].Client, ID: st.Holders[j].Owner})
+		}
+		last := -1 // the last in line of those looked at: who is before it is in its way
+		for j := range st.Waiters {
+			if f.waits[waiting(st.Name, &st.Waiters[j])] {
+				last = j
+			}
+		}
+		for j := range max(last, 0) {
+			add(waiting(st.Name, &st.Waiters[j]).Owner)
+		}
+	}
+	return owners
+}
+
+func waiting(name string, w *queue.Waiter) queue.Wait {
+	return queue.Wait{Owner: queue.Owner{Client: w.Client, ID: w.Owner}, Name: name, Request: w.Request}
+}
+
+// picture is what was read, in the graph's words.
+func picture(states []queue.Status) []graph.Lock {
+	out := make([]graph.Lock, 0, len(states))
+	for i := range states {
+		st := &states[i]
 		l := graph.Lock{Name: st.Name, Limit: 1}
 		for _, h := range st.Holders {
 			l.Limit = h.Limit
-			l.Holders = append(l.Holders, graph.Party{Owner: graph.Owner{Client: h.Client, ID: h.Owner}, Explicit: h.Explicit,
-				Shared: h.Mode == queue.Shared, Since: h.Since})
+			l.Holders = append(l.Holders, graph.Party{Key: h.LockID, Owner: graph.Owner{Client: h.Client, ID: h.Owner}, Explicit: h.Explicit,
+				Shared: h.Mode == queue.Shared, Ticket: h.Token, Since: h.Since})
 		}
 		for _, w := range st.Waiters {
-			l.Waiters = append(l.Waiters, graph.Party{Owner: graph.Owner{Client: w.Client, ID: w.Owner}, Explicit: w.Explicit,
-				Shared: w.Mode == queue.Shared, Since: w.Since})
+			l.Waiters = append(l.Waiters, graph.Party{Key: w.LockID, Owner: graph.Owner{Client: w.Client, ID: w.Owner}, Explicit: w.Explicit,
+				Shared: w.Mode == queue.Shared, Ticket: w.Ticket, Since: w.Since})
 		}
 		out = append(out, l)
 	}
-	return out, nil
+	return out
+}
+
+// Steps are a cycle in package queue's words.
+func Steps(cycle []graph.Step) []queue.CycleStep {
+	out := make([]queue.CycleStep, len(cycle))
+	for i, s := range cycle {
+		out[i] = queue.CycleStep{Client: s.Owner.Client, Owner: s.Owner.ID, Holds: s.Holds, HeldSince: s.HeldSince,
+			WaitsFor: s.WaitsFor, WaitingSince: s.WaitsSince}
+	}
+	return out
 }

@@ -27,6 +27,8 @@ type Options struct {
 	MaxQueue int
 	// MaxWaiting is how many requests may wait on this node at once. Default 100,000.
 	MaxWaiting int
+	// Deadlocks has deadlocks found and broken.
+	Deadlocks bool
 	// Settle is how long a call goes on asking when an answer of Redis was lost. Default 3 s.
 	Settle time.Duration
 	// Database is the number of the Redis database.
@@ -49,6 +51,7 @@ type Manager struct {
 	met   *Metrics
 
 	parts    []*partition
+	detector *detector // nil where deadlocks are not looked for
 	waiting  atomic.Int64
 	up       atomic.Bool
 	probe    chan struct{}
@@ -84,6 +87,9 @@ func New(store *queue.Store, opts Options) *Manager {
 		probe: make(chan struct{}, 1), draining: make(chan struct{})}
 	m.life, m.end = context.WithCancel(context.Background())
 	m.up.Store(true)
+	if opts.Deadlocks {
+		m.detector = newDetector(m)
+	}
 	for p := range store.Partitions() {
 		m.parts = append(m.parts, newPartition(m, p))
 	}
@@ -106,12 +112,18 @@ func (m *Manager) Run(ctx context.Context) error {
 	for _, p := range m.parts {
 		g.Go(func() error { return p.run(ctx) })
 	}
+	if m.detector != nil {
+		g.Go(func() error { return m.detector.run(ctx) })
+	}
 	err := g.Wait()
 	m.end()
 	m.Drain()
 	m.watchers.close()
 	m.tasks.Wait()
 	m.undo(context.WithoutCancel(ctx))
+	if m.detector != nil {
+		_ = m.detector.strike(context.WithoutCancel(ctx)) // what is left of it misleads nobody
+	}
 	if e := m.store.Leave(context.WithoutCancel(ctx)); e != nil {
 		m.log.Debug("the node could not take leave of the fleet", zap.Error(e))
 	}

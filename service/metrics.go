@@ -110,5 +110,6 @@ func (m *Metrics) renewalFailed(err error) {
 func (m *Metrics) handedOver(after time.Duration) { m.handoffs.Update(after.Seconds()) }
 func (m *Metrics) expired(n int)                  { m.expiries.Add(n) }
 func (m *Metrics) forced(n int)                   { m.forces.Add(n) }
+func (m *Metrics) deadlocked()                    { m.deadlocks.Inc() }
 func (m *Metrics) resubscribed()                  { m.resubscribes.Inc() }
 func (m *Metrics) redisUp(up bool)                { m.redis.Store(up) }

@@ -37,7 +37,7 @@ type partition struct {
 
 func newPartition(m *Manager, number int) *partition {
 	p := &partition{m: m, number: number, begin: time.Now(), poke: make(chan struct{}, 1), bell: make(chan struct{}, 1),
-		places: places{byKey: map[string]*place{}, byID: map[string]*place{}}}
+		places: places{detector: m.detector, byKey: map[string]*place{}, byID: map[string]*place{}}}
 	p.lines.m = m
 	return p
 }
@@ -102,13 +102,16 @@ func (p *partition) answer(ctx context.Context) {
 		p.doubted.Store(false)
 		p.reenter(ctx)
 	}
-	e, err := p.m.store.Claim(ctx, p.number)
+	c, err := p.m.store.Claim(ctx, p.number)
 	if err != nil {
 		p.m.noticed(p.number, err)
 		return
 	}
-	p.m.handed(e)
-	if len(e.Handed) >= queue.Batch {
+	p.m.handed(c.Effects)
+	for _, f := range c.Failed {
+		p.m.deadlocked(p, f)
+	}
+	if c.Taken >= queue.Batch {
 		signal(p.bell)
 	}
 }

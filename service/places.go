@@ -25,10 +25,15 @@ type place struct {
 	asks   []*ask
 	freed  queue.Handed
 	ticket int64
+	// noted and left are the detector's.
+	noted, left bool
 }
 
 // places are the waiting requests of this node in one partition.
 type places struct {
+	// detector looks for deadlocks among those that stand in line; nil where nobody does.
+	detector *detector
+
 	mu    sync.Mutex
 	byKey map[string]*place
 	byID  map[string]*place
@@ -75,6 +80,9 @@ func (ps *places) wasShared(p *place) bool {
 }
 
 func (ps *places) forget(p *place) {
+	if ps.detector != nil && p.ticket > 0 {
+		ps.detector.left(p)
+	}
 	delete(ps.byID, p.q.LockID)
 	if p.key != "" && ps.byKey[p.key] == p {
 		delete(ps.byKey, p.key)
@@ -123,7 +131,18 @@ func (ps *places) queued(p *place, ticket int64) (live bool) {
 	case <-p.done:
 		return false
 	default:
-		return ps.byID[p.q.LockID] == p
+		live = ps.byID[p.q.LockID] == p
+		if live && ps.detector != nil {
+			ps.detector.add(p)
+		}
+		return live
+	}
+}
+
+// stand notes what Redis said of a place that stands in line.
+func (ps *places) stand(p *place, a *queue.Acquired) {
+	if ps.queued(p, a.Ticket) && ps.detector != nil && a.InOwnWay(&p.q) {
+		ps.detector.hurry(p)
 	}
 }
 

@@ -47,8 +47,8 @@ func TestAnswers(t *testing.T) {
 		"DELETE /locks/a%2Fb": `{"released":true,"lockName":"a/b","holders":[` + holderJSON + `]}`,
 		"GET /graph?format=json": `{"owners":[{"clientId":"c1","ownerId":"a"},{"clientId":"c2","ownerId":"b\""}],` +
 			`"edges":[{"waiter":"a","waiterClientId":"c1","holder":"b\"","holderClientId":"c2","lockName":"l\\2","since":"2030-01-02T03:04:05.006Z"}],` +
-			`"cycles":[[{"clientId":"c1","ownerId":"a","holds":"l1","waitsFor":"l2"},{"clientId":"c2","ownerId":"b","holds":"l2","waitsFor":"l1"}]]}`,
-		"GET /graph?format=dot": "digraph waits {\n  n0 [label=\"c1 / a\"];\n  n1 [label=\"c2 / b\\\"\"];\n  n0 -> n1 [label=\"l\\\\2\"];\n}\n",
+			`"cycles":[[{"clientId":"c1","ownerId":"a","holds":"l1","heldSince":"2030-01-02T03:04:05.006Z","waitsFor":"l2","waitingSince":"2030-01-02T03:04:05.006Z"},{"clientId":"c2","ownerId":"b","holds":"l2","heldSince":"2030-01-02T03:04:05.006Z","waitsFor":"l1","waitingSince":"2030-01-02T03:04:05.006Z"}]]}`,
+		"GET /graph?format=dot": "digraph waits {\n  n0 [label=\"c1 / a\"];\n  n1 [label=\"c2 / b\\\"\"];\n  n0 -> n1 [label=\"l\\\\2\\nsince 2030-01-02T03:04:05.006Z\"];\n}\n",
 		"GET /livez":            `{"status":"ok"}`,
 		"GET /readyz":           `{"status":"ready"}`,
 	} {

@@ -44,7 +44,7 @@ var (
 	errWrapped  = fmt.Errorf("%w: SECRET address", queue.ErrUnavailable)
 	errHeld     = &queue.BusyError{Holders: []queue.Grant{held("c9")}, Queue: 2}
 	errTimedOut = &queue.BusyError{Holders: []queue.Grant{held("c9")}, Queue: 2, Waited: 2500 * time.Millisecond, TimedOut: true}
-	errDeadlock = &DeadlockError{Cycle: someGraph().Cycles[0]}
+	errDeadlock = &queue.DeadlockError{Cycle: someGraph().Cycles[0]}
 )
 
 // liveAnswers are all answers of all operations.

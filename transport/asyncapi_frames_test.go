@@ -202,7 +202,8 @@ func TestAsyncLimitsBite(t *testing.T) {
 		{"error held", "acquired", nil, []any{true}},
 		{"event granted", "seq", []any{1, maxToken}, []any{0, maxToken + 1}},
 		{"event granted", "event", []any{"released", "expired", "renewed", "force_released"}, []any{"queued", "dequeued", "deadlock", "gap"}},
-		{"event queued", "event", []any{"dequeued", "deadlock"}, []any{"released", "gap", "nonsense"}},
+		{"event queued", "event", []any{"dequeued"}, []any{"deadlock", "released", "gap", "nonsense"}},
+		{"event deadlock", "cycle", nil, []any{nil, []any{}, []any{7}, []any{map[string]any{"clientId": "a"}}}},
 		{"event granted", "clientId", []any{long(256)}, []any{"", long(257)}},
 		{"event granted", "ownerId", []any{long(256)}, []any{"", long(257)}},
 		{"event forced", "reason", []any{long(1024)}, []any{""}},
@@ -258,8 +259,10 @@ func TestAsyncErrorsAreThoseOfREST(t *testing.T) {
 		"draining":         {"retryAfter"},
 		"unavailable":      {"retryAfter"},
 	}
+	at := "2030-01-02T03:04:05.006Z"
+	step := map[string]any{"clientId": "c", "ownerId": "o", "holds": "l", "heldSince": at, "waitsFor": "l", "waitingSince": at}
 	values := map[string]any{"acquired": false, "holders": []any{}, "queueLength": 0, "waitTime": 1.5, "limit": 2, "retryAfter": 1, "requestId": "r",
-		"cycle": []any{}, "errors": []any{map[string]any{"field": "a", "detail": "b"}}}
+		"cycle": []any{step}, "errors": []any{map[string]any{"field": "a", "detail": "b"}}}
 	enum := asyncArray(asyncObject(asyncObject(schemasOf(t, asyncDocument)["Error"]["properties"])["code"])["enum"])
 	if documented := len(enum); documented != len(status) {
 		t.Errorf("%d codes are documented, %d are known: %v", documented, len(status), enum)

@@ -85,8 +85,38 @@ func heldExtras(c *call, err error) {
 	}
 }
 
+// shownSteps is how many steps of a cycle its text tells; the cycle itself has all.
+const shownSteps = 4
+
+func deadlockDetail(_ *call, err error) string {
+	e, _ := errors.AsType[*queue.DeadlockError](err)
+	if len(e.Cycle) == 1 {
+		return ownerText(&e.Cycle[0]) + " holds " + quoted(e.Cycle[0].Holds) + " already and would wait for itself for ever, as locks " +
+			"are not re-entrant. Go on with the grant that it has, or release that first; give each thread or task an ownerId of its own."
+	}
+	var text strings.Builder
+	text.WriteString("Each of these waits for the next, and the last for the first, for ever: ")
+	for i := range e.Cycle[:min(len(e.Cycle), shownSteps)] {
+		s := &e.Cycle[i]
+		text.WriteString(ownerText(s) + " holds " + quoted(s.Holds) + " and waits for " + quoted(s.WaitsFor) + "; ")
+	}
+	if more := len(e.Cycle) - shownSteps; more > 0 {
+		text.WriteString("and " + strconv.Itoa(more) + " more in cycle; ")
+	}
+	text.WriteString("this request is the newest and was failed to let the others go on. Release what you hold, then ask again; " +
+		"taking locks in one order everywhere avoids it.")
+	return text.String()
+}
+
+func ownerText(s *queue.CycleStep) string {
+	if s.Owner == s.Client {
+		return quoted(s.Client)
+	}
+	return quoted(s.Client) + " (owner " + quoted(s.Owner) + ")"
+}
+
 func deadlockExtras(c *call, err error) {
-	e, _ := errors.AsType[*DeadlockError](err)
+	e, _ := errors.AsType[*queue.DeadlockError](err)
 	c.out.bool("acquired", false)
 	c.out.key("cycle")
 	c.out.cycle(e.Cycle)

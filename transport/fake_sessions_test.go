@@ -211,7 +211,12 @@ func (s *fakeSession) Close(lost func() []*queue.Request) {
 }
 
 func someEvent(kind string) *queue.Event {
-	return &queue.Event{Kind: kind, Name: "user:1", Client: "c1", Owner: "o1", Token: 7, Seq: 3, At: since}
+	e := &queue.Event{Kind: kind, Name: "user:1", Client: "c1", Owner: "o1", Token: 7, Seq: 3, At: since}
+	if kind == "deadlock" {
+		const at = `Since":"2030-01-02T03:04:05.006Z"`
+		e.Reason = `[{"clientId":"c1","ownerId":"o1","holds":"user:1","held` + at + `,"waitsFor":"user:1","waiting` + at + `}]`
+	}
+	return e
 }
 
 // client is a WebSocket client.

@@ -246,7 +246,7 @@ func TestErrorFrames(t *testing.T) {
 	}{
 		{errHeld, 409, "lock_held", []string{`"acquired":false,"holders":[{"clientId":"c9"`, `"queueLength":2}`}},
 		{errTimedOut, 409, "wait_timeout", []string{`"waitTime":2.5}`}},
-		{errDeadlock, 409, "deadlock", []string{`"cycle":[{"clientId":"c1","ownerId":"a","holds":"l1","waitsFor":"l2"}`}},
+		{errDeadlock, 409, "deadlock", []string{`"cycle":[{"clientId":"c1","ownerId":"a","holds":"l1","heldSince":`}},
 		{&queue.LimitError{Limit: 4}, 409, "limit_mismatch", []string{`"limit":4}`}},
 		{queue.ErrMismatch, 422, "request_mismatch", []string{`\"r\"`}},
 		{&queue.FullError{Queue: 7}, 429, "queue_full", []string{`"retryAfter":1}`, "Ask again in a second"}},

@@ -3,7 +3,14 @@ package transport
 import (
 	"strconv"
 	"strings"
+
+	"distributedlock/queue"
 )
+
+// shownEdges is how many edges GET /graph shows.
+const shownEdges = 1000
+
+const cutNote = "There are more edges; only the first 1,000 are shown."
 
 // graph is GET /graph.
 func (c *call) graph() error {
@@ -17,7 +24,7 @@ func (c *call) graph() error {
 	if err := c.faults.err(); err != nil {
 		return err
 	}
-	g, err := c.s.locks.Graph(c.r.Context())
+	g, err := c.s.locks.Graph(c.r.Context(), shownEdges)
 	if err != nil {
 		return err
 	}
@@ -36,7 +43,7 @@ func (w *jsonWriter) graph(g *Graph) {
 	for _, o := range g.Owners {
 		w.open('{')
 		w.text("clientId", o.Client)
-		w.text("ownerId", o.Owner)
+		w.text("ownerId", o.ID)
 		w.close('}')
 	}
 	w.close(']')
@@ -45,9 +52,9 @@ func (w *jsonWriter) graph(g *Graph) {
 	for i := range g.Edges {
 		e := &g.Edges[i]
 		w.open('{')
-		w.text("waiter", e.Waiter.Owner)
+		w.text("waiter", e.Waiter.ID)
 		w.text("waiterClientId", e.Waiter.Client)
-		w.text("holder", e.Holder.Owner)
+		w.text("holder", e.Holder.ID)
 		w.text("holderClientId", e.Holder.Client)
 		w.text("lockName", e.Lock)
 		w.time("since", e.Since)
@@ -60,6 +67,10 @@ func (w *jsonWriter) graph(g *Graph) {
 		w.cycle(steps)
 	}
 	w.close(']')
+	if g.Cut {
+		w.bool("truncated", true)
+		w.text("note", cutNote)
+	}
 	w.close('}')
 }
 
@@ -68,16 +79,16 @@ var dotEscape = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 // appendDot appends the graph in Graphviz's language. Nodes are numbered, so that no two of the same label are one.
 func appendDot(b []byte, g *Graph) []byte {
 	b = append(b, "digraph waits {\n"...)
-	ids := map[GraphOwner]string{}
-	id := func(o GraphOwner) string {
+	ids := map[queue.Owner]string{}
+	id := func(o queue.Owner) string {
 		if known, ok := ids[o]; ok {
 			return known
 		}
 		n := "n" + strconv.Itoa(len(ids))
 		ids[o] = n
 		label := o.Client
-		if o.Owner != o.Client {
-			label += " / " + o.Owner
+		if o.ID != o.Client {
+			label += " / " + o.ID
 		}
 		b = append(b, "  "+n+` [label="`+dotEscape.Replace(label)+"\"];\n"...)
 		return n
@@ -88,7 +99,10 @@ func appendDot(b []byte, g *Graph) []byte {
 	for i := range g.Edges {
 		e := &g.Edges[i]
 		from, to := id(e.Waiter), id(e.Holder)
-		b = append(b, "  "+from+" -> "+to+` [label="`+dotEscape.Replace(e.Lock)+"\"];\n"...)
+		b = append(b, "  "+from+" -> "+to+` [label="`+dotEscape.Replace(e.Lock)+`\nsince `+e.Since.UTC().Format(timeFormat)+"\"];\n"...)
+	}
+	if g.Cut {
+		b = append(b, "  label=\""+cutNote+"\";\n"...)
 	}
 	return append(b, "}\n"...)
 }

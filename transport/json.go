@@ -98,14 +98,17 @@ func (w *jsonWriter) holders(grants []queue.Grant) {
 	w.close(']')
 }
 
-func (w *jsonWriter) cycle(steps []CycleStep) {
+func (w *jsonWriter) cycle(steps []queue.CycleStep) {
 	w.open('[')
-	for _, s := range steps {
+	for i := range steps {
+		s := &steps[i]
 		w.open('{')
 		w.text("clientId", s.Client)
 		w.text("ownerId", s.Owner)
 		w.text("holds", s.Holds)
+		w.time("heldSince", s.HeldSince)
 		w.text("waitsFor", s.WaitsFor)
+		w.time("waitingSince", s.WaitingSince)
 		w.close('}')
 	}
 	w.close(']')

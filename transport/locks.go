@@ -12,7 +12,7 @@ type Locks interface {
 	Sessions
 	// Acquire blocks up to q.Wait. It fills in what the caller left open of q: the id, the capabilities and the terms of
 	// renewal. How long the request waited in line is 0 where it was granted at once. The error is *queue.BusyError,
-	// *queue.FullError, *queue.LimitError, *DeadlockError, queue.ErrMismatch, ErrUnavailable, ErrUnknown, ErrDraining,
+	// *queue.FullError, *queue.LimitError, *queue.DeadlockError, queue.ErrMismatch, ErrUnavailable, ErrUnknown, ErrDraining,
 	// ErrBusy, or ctx.Err() where the client went away.
 	Acquire(ctx context.Context, q *queue.Request) (g queue.Grant, waited time.Duration, err error)
 	// Abandon gives back a grant whose answer could not be delivered. It returns at once.
@@ -30,8 +30,8 @@ type Locks interface {
 	// Totals are the fleet's, at most 2 s old. Its counters are acquired, released, expired, forceReleased, renewed and
 	// deadlocks.
 	Totals(ctx context.Context) (queue.Totals, error)
-	// Graph is who waits for whom.
-	Graph(ctx context.Context) (Graph, error)
+	// Graph is who waits for whom, with as many edges at most.
+	Graph(ctx context.Context, edges int) (Graph, error)
 	// Health asks Redis how it is.
 	Health(ctx context.Context) (queue.Health, error)
 	// Ready is nil, or why this node should get no requests: it drains, Redis is away, or Redis may evict locks.
@@ -42,27 +42,18 @@ type Locks interface {
 
 // Graph is the wait-for graph.
 type Graph struct {
-	Owners []GraphOwner
+	Owners []queue.Owner
 	Edges  []GraphEdge
+	// Cut is whether there are more edges.
+	Cut bool
 	// Cycles are the deadlocks in it.
-	Cycles [][]CycleStep
+	Cycles [][]queue.CycleStep
 }
-
-// GraphOwner is somebody who holds or waits. Two clients may use the same owner id, so that only the pair is unique.
-type GraphOwner struct{ Client, Owner string }
 
 // GraphEdge is a waiter and one of those it waits for.
 type GraphEdge struct {
-	Waiter, Holder GraphOwner
+	Waiter, Holder queue.Owner
 	Lock           string
 	// Since is when the waiter entered the line.
 	Since time.Time
 }
-
-// CycleStep is one in a cycle: it holds one lock and waits for another, which the next step holds.
-type CycleStep struct{ Client, Owner, Holds, WaitsFor string }
-
-// DeadlockError is returned to the request that was failed to break a deadlock.
-type DeadlockError struct{ Cycle []CycleStep }
-
-func (e *DeadlockError) Error() string { return "the request was part of a deadlock" }

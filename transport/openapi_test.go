@@ -291,9 +291,10 @@ func someTotals() queue.Totals {
 }
 
 func someGraph() Graph {
-	a, b := GraphOwner{"c1", "a"}, GraphOwner{"c2", `b"`}
-	return Graph{Owners: []GraphOwner{a, b}, Edges: []GraphEdge{{Waiter: a, Holder: b, Lock: `l\2`, Since: since}},
-		Cycles: [][]CycleStep{{{"c1", "a", "l1", "l2"}, {"c2", "b", "l2", "l1"}}}}
+	a, b := queue.Owner{Client: "c1", ID: "a"}, queue.Owner{Client: "c2", ID: `b"`}
+	return Graph{Owners: []queue.Owner{a, b}, Edges: []GraphEdge{{Waiter: a, Holder: b, Lock: `l\2`, Since: since}},
+		Cycles: [][]queue.CycleStep{{{Client: "c1", Owner: "a", Holds: "l1", HeldSince: since, WaitsFor: "l2", WaitingSince: since},
+			{Client: "c2", Owner: "b", Holds: "l2", HeldSince: since, WaitsFor: "l1", WaitingSince: since}}}}
 }
 
 func failing(err error) func(*fakeLocks) {

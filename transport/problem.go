@@ -60,7 +60,7 @@ var again = [2]string{"Retry-After", "1"}
 var problems = []problem{
 	{code: "lock_held", status: http.StatusConflict, title: "The lock is held", match: busy(false), detail: heldDetail, extras: heldExtras},
 	{code: "wait_timeout", status: http.StatusConflict, title: "The lock did not come free in time", match: busy(true), detail: timeoutDetail, extras: heldExtras},
-	{code: "deadlock", status: http.StatusConflict, title: "The request was part of a deadlock", match: as[*DeadlockError], detail: fixed("The owners in cycle wait for one another and would do so for ever; this request is the newest of them and was failed to let the others go on. Release what you hold, then ask again; take locks in one order everywhere."), extras: deadlockExtras},
+	{code: "deadlock", status: http.StatusConflict, title: "The request was part of a deadlock", match: as[*queue.DeadlockError], detail: deadlockDetail, extras: deadlockExtras},
 	{code: "limit_mismatch", status: http.StatusConflict, title: "The lock is in use with another limit", match: as[*queue.LimitError], detail: limitDetail, extras: limitExtras},
 	{code: "request_mismatch", status: http.StatusUnprocessableEntity, title: "The requestId was used with a different body", match: is(queue.ErrMismatch), detail: mismatchDetail},
 	{code: "not_owner", status: http.StatusForbidden, title: "The grant is another client's", match: is(queue.ErrNotOwner), detail: named("That grant of ", " is live, but another client holds it. Only the clientId that acquired it may release or renew it.")},

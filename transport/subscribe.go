@@ -182,7 +182,12 @@ func (w *jsonWriter) event(e *queue.Event) {
 	}
 	w.time("at", e.At)
 	w.num("seq", e.Seq)
-	if e.Reason != "" {
+	if e.Kind == "deadlock" {
+		if cycle, err := queue.CycleOf(e.Reason); err == nil {
+			w.key("cycle")
+			w.cycle(cycle)
+		}
+	} else if e.Reason != "" {
 		w.text("reason", e.Reason)
 	}
 }

@@ -32,6 +32,10 @@ func TestEvents(t *testing.T) {
 			e.Reason = "stuck \"job\""
 			reason = `,"reason":"stuck \"job\""`
 		}
+		if kind == "deadlock" {
+			reason = `,"cycle":[{"clientId":"c1","ownerId":"o1","holds":"user:1","heldSince":"2030-01-02T03:04:05.006Z",` +
+				`"waitsFor":"user:1","waitingSince":"2030-01-02T03:04:05.006Z"}]`
+		}
 		w.event(e)
 		ws.expect(`{"type":"event","subscription":"s1","event":"` + kind + `",` + eventTail + token + at + `,"seq":3` + reason + `}`)
 	}

@@ -95,7 +95,8 @@ func managerOptions(cfg *config.Config, opts queue.Options, addr net.Addr, met *
 	}
 	return service.Options{
 		RenewalInterval: cfg.RenewalInterval, MaxHold: cfg.MaxHold, Grace: cfg.SessionGrace, MaxQueue: cfg.MaxQueue,
-		Database: cfg.RedisDB, Connect: func() (rueidis.Client, error) { return queue.Connect(opts) },
+		Deadlocks: cfg.DeadlockDetection,
+		Database:  cfg.RedisDB, Connect: func() (rueidis.Client, error) { return queue.Connect(opts) },
 		About: string(about), Log: log, Metrics: met,
 	}
 }
@@ -116,30 +117,27 @@ type locks struct{ *service.Manager }
 func (l locks) Open(to transport.Listener) transport.Session { return l.Manager.Open(to) }
 
 // Graph is the wait-for graph in transport's words.
-func (l locks) Graph(ctx context.Context) (transport.Graph, error) {
+func (l locks) Graph(ctx context.Context, edges int) (transport.Graph, error) {
 	state, err := l.WaitFor(ctx)
 	if err != nil {
 		return transport.Graph{}, err
 	}
 	var out transport.Graph
-	seen := map[graph.Owner]bool{}
-	owner := func(o graph.Owner) transport.GraphOwner {
-		g := transport.GraphOwner{Client: o.Client, Owner: o.ID}
-		if !seen[o] {
-			seen[o] = true
-			out.Owners = append(out.Owners, g)
+	seen := map[queue.Owner]bool{}
+	owner := func(o graph.Owner) queue.Owner {
+		if q := queue.Owner(o); !seen[q] {
+			seen[q] = true
+			out.Owners = append(out.Owners, q)
 		}
-		return g
+		return queue.Owner(o)
 	}
-	for _, e := range graph.Edges(state) {
+	shown, cut := graph.Edges(state, edges)
+	for _, e := range shown {
 		out.Edges = append(out.Edges, transport.GraphEdge{Waiter: owner(e.Waiter), Holder: owner(e.Holder), Lock: e.Lock, Since: e.Since})
 	}
-	for _, cycle := range graph.Cycles(state) {
-		var steps []transport.CycleStep
-		for _, s := range cycle {
-			steps = append(steps, transport.CycleStep{Client: s.Owner.Client, Owner: s.Owner.ID, Holds: s.Holds, WaitsFor: s.WaitsFor})
-		}
-		out.Cycles = append(out.Cycles, steps)
+	out.Cut = cut
+	for _, dead := range graph.Deadlocks(state) {
+		out.Cycles = append(out.Cycles, service.Steps(dead.Cycle))
 	}
 	return out, nil
 }
