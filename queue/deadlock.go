@@ -158,15 +158,30 @@ type Glance struct {
 // Look reads many locks: their holders, the first so many in each line, and the requests asked for that still wait, in
 // the order of their tickets. The partitions are read one beside the other, each at moments of its own.
 func (s *Store) Look(ctx context.Context, glances []Glance, first int) ([]Status, error) {
+	out := make([]Status, len(glances))
+	for runs := range slices.Chunk(s.lookRuns(glances, first), lookTogether) {
+		if err := s.lookAt(ctx, runs, glances, out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+const (
+	// lookMost is how many requests one run of the script reads at most, where it reads more than one lock.
+	lookMost = 512
+	// lookTogether is how many runs are under way at once: what else uses the connection waits behind them.
+	lookTogether = 32
+)
+
+func (s *Store) lookAt(ctx context.Context, runs []lookRun, glances []Glance, out []Status) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.CommandTimeout)
 	defer cancel()
-	runs := s.lookRuns(glances, first)
 	cmds := make(rueidis.Commands, len(runs))
 	head := s.head()
 	for i := range runs {
 		cmds[i] = s.client.B().Evalsha().Sha1(s.look.sha).Numkeys(1).Key(s.keys.bases[runs[i].partition]).Arg(head[:]...).Arg(runs[i].args...).Build()
 	}
-	out := make([]Status, len(glances))
 	begin := time.Now()
 	for i, res := range s.client.DoMulti(ctx, cmds...) {
 		r, err := s.read(&s.look, res)
@@ -180,10 +195,10 @@ func (s *Store) Look(ctx context.Context, glances []Glance, first int) ([]Status
 			err = readLooked(r, glances, runs[i].of, out)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // lookRun is one run of the script: which glances it is of.
@@ -191,6 +206,7 @@ type lookRun struct {
 	partition int
 	of        []int
 	args      []string
+	most      int
 }
 
 func (s *Store) lookRuns(glances []Glance, first int) []lookRun {
@@ -199,12 +215,13 @@ func (s *Store) lookRuns(glances []Glance, first int) []lookRun {
 	for i := range glances {
 		g := &glances[i]
 		p := s.keys.of(g.Name)
-		if open[p] == 0 || len(runs[open[p]-1].args) > 4*batch {
+		most := first + len(g.Waits)
+		if open[p] == 0 || runs[open[p]-1].most+most > lookMost {
 			runs = append(runs, lookRun{partition: p, args: []string{strconv.Itoa(first)}})
 			open[p] = len(runs)
 		}
 		r := &runs[open[p]-1]
-		r.of = append(r.of, i)
+		r.of, r.most = append(r.of, i), r.most+most
 		r.args = append(r.args, g.Name, strconv.Itoa(len(g.Waits)))
 		for j := range g.Waits {
 			r.args = append(r.args, g.Waits[j].member())
@@ -278,22 +295,4 @@ func (s *Store) EndTurn(ctx context.Context, what string) error {
 		return readError("DEL", err)
 	}
 	return nil
-}
-
-// Tickets are the last tickets of all partitions: where none has changed, nothing was queued or granted meanwhile.
-func (s *Store) Tickets(ctx context.Context) ([]string, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.CommandTimeout)
-	defer cancel()
-	cmds := make(rueidis.Commands, 0, s.keys.partitions)
-	for _, base := range s.keys.bases {
-		cmds = append(cmds, s.client.B().Get().Key(base+keyTicket).Build())
-	}
-	out := make([]string, len(cmds))
-	for i, r := range s.client.DoMulti(ctx, cmds...) {
-		var err error
-		if out[i], err = r.ToString(); err != nil && !rueidis.IsRedisNil(err) {
-			return nil, readError("GET", err)
-		}
-	}
-	return out, nil
 }

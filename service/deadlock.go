@@ -2,8 +2,8 @@ package service
 
 import (
 	"context"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,6 +20,8 @@ const (
 	// sweepEvery is the least time between two sweeps of the fleet; where a sweep took long, it is sweepRest times that.
 	sweepEvery = 2 * time.Second
 	sweepRest  = 100
+	// ripeMost is how many requests are looked at together.
+	ripeMost = 500
 	// turnFor is the longest that one node may take to break deadlocks.
 	turnFor = 5 * time.Second
 )
@@ -36,13 +38,12 @@ type detector struct {
 	fresh []ripening
 	// struck are waits that were noted, and are over.
 	struck []queue.Wait
-	// noted is how many places of this node are noted.
-	noted int
 
+	// news is whether requests were noted since the last sweep.
+	news atomic.Bool
 	// What only the loop uses.
-	tickets []string // as they were at the last sweep
-	swept   time.Time
-	sweep   time.Duration // how long it took
+	swept time.Time     // when it was
+	sweep time.Duration // how long it took
 }
 
 type ripening struct {
@@ -77,7 +78,6 @@ func (d *detector) left(p *place) {
 	defer d.mu.Unlock()
 	p.left = true
 	if p.noted {
-		d.noted--
 		d.struck = append(d.struck, waitOf(&p.q))
 	}
 }
@@ -114,7 +114,7 @@ func (d *detector) due(rested time.Time) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	at := time.Now().Add(time.Hour)
-	if d.noted > 0 || len(d.struck) > 0 {
+	if d.news.Load() || len(d.struck) > 0 {
 		at = d.swept.Add(d.pace())
 	}
 	if len(d.fresh) > 0 && d.fresh[0].at.Before(at) {
@@ -138,6 +138,7 @@ func (d *detector) look(ctx context.Context) error {
 	}
 	ripe, waits := d.ripe(time.Now())
 	if len(ripe) > 0 {
+		d.news.Store(true)
 		err := d.m.store.NoteWaits(ctx, waits)
 		if err == nil {
 			err = d.follow(ctx, waits)
@@ -150,6 +151,10 @@ func (d *detector) look(ctx context.Context) error {
 	if time.Since(d.swept) < d.pace() {
 		return nil
 	}
+	d.swept = time.Now()
+	if !d.news.Load() {
+		return nil
+	}
 	return d.sweepAll(ctx)
 }
 
@@ -157,19 +162,16 @@ func (d *detector) look(ctx context.Context) error {
 func (d *detector) ripe(now time.Time) (ripe []ripening, waits []queue.Wait) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.noted == 0 {
-		d.swept = now // nothing of this node's stood before
+	if !d.news.Load() {
+		d.swept = now // there is no hurry: they are followed now
 	}
 	n := 0
-	for ; n < len(d.fresh) && !d.fresh[n].at.After(now); n++ {
+	for ; n < len(d.fresh) && len(ripe) < ripeMost && !d.fresh[n].at.After(now); n++ {
 		p := d.fresh[n].p
 		if p.left {
 			continue
 		}
-		if !p.noted {
-			p.noted = true
-			d.noted++
-		}
+		p.noted = true
 		ripe, waits = append(ripe, d.fresh[n]), append(waits, waitOf(&p.q))
 	}
 	if d.fresh = d.fresh[n:]; len(d.fresh) == 0 {
@@ -284,40 +286,23 @@ func (m *Manager) deadlocked(part *partition, f queue.Failed) {
 	}
 }
 
-// sweepAll looks at all lines of the fleet, where something has happened since the last time, and no other node does.
-// It finds what the following does not: a circle closed by somebody far behind in a line, or around notes that were lost.
+// sweepAll looks at all lines of the fleet, once this node has noted something new, and where it is its turn. It finds
+// what following does not: a circle closed by somebody far behind in a line, or around notes that were lost.
 func (d *detector) sweepAll(ctx context.Context) error {
-	d.mu.Lock()
-	idle := d.noted == 0
-	d.mu.Unlock()
-	if idle {
-		d.swept = time.Now()
-		return nil
-	}
-	tickets, err := d.m.store.Tickets(ctx)
-	if err != nil {
+	mine, err := d.m.store.Turn(ctx, "sweep", d.pace()*9/10)
+	if err != nil || !mine {
 		return err
 	}
-	mine := false
-	if !slices.Equal(tickets, d.tickets) {
-		if mine, err = d.m.store.Turn(ctx, "sweep", d.pace()*9/10); err != nil {
-			return err
-		}
-	}
+	d.news.Store(false)
 	begin := time.Now()
-	if mine {
-		glances, locks, err := d.m.contended(ctx, sweepLocks, sweepWaiters)
-		if err != nil {
-			return err
-		}
-		d.sweep = time.Since(begin)
-		if len(graph.Deadlocks(locks)) > 0 {
-			if err := d.resolve(ctx, glances, locks, sweepWaiters); err != nil {
-				return err
-			}
-		}
-		d.tickets = tickets
+	glances, locks, err := d.m.contended(ctx, sweepLocks, sweepWaiters)
+	if err == nil && len(graph.Deadlocks(locks)) > 0 {
+		err = d.resolve(ctx, glances, locks, sweepWaiters)
 	}
-	d.swept = time.Now()
-	return nil
+	d.sweep = time.Since(begin)
+	d.m.met.sweeps.Inc()
+	if err != nil {
+		d.news.Store(true)
+	}
+	return err
 }

@@ -13,11 +13,13 @@ const (
 	// graphLocks and graphWaiters bound what one look at the whole wait-for graph reads, sweepLocks and sweepWaiters what a
 	// sweep for deadlocks does: so many locks, and of each line so many.
 	graphLocks, graphWaiters = 10_000, 100
-	sweepLocks, sweepWaiters = 100_000, 1000
+	sweepLocks, sweepWaiters = 100_000, 250
 	// aroundLocks bounds what is followed from requests that wait, and lookHeads is how many of the first in each line are
 	// followed too.
 	aroundLocks = 10_000
 	lookHeads   = 8
+	// aroundWaits bounds how many requests of one line are followed.
+	aroundWaits = 4000
 )
 
 // WaitFor reads the locks that somebody waits for, with their holders and lines, for the wait-for graph. The locks are
@@ -87,6 +89,9 @@ func (f *following) lookAt(waits []queue.Wait) (next []queue.Glance, known []que
 		if g == nil {
 			g = &queue.Glance{Name: w.Name}
 			f.byName[w.Name] = g
+		}
+		if len(g.Waits) == aroundWaits {
+			continue
 		}
 		g.Waits = append(g.Waits, w)
 		st := f.read[w.Name]

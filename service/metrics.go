@@ -22,9 +22,9 @@ var (
 type Metrics struct {
 	set *metrics.Set
 
-	acquires, releases, expiries, forces, renewals, deadlocks, resubscribes *metrics.Counter
-	waits, handoffs, holds                                                  *metrics.PrometheusHistogram
-	redis                                                                   atomic.Bool
+	acquires, releases, expiries, forces, renewals, deadlocks, sweeps, resubscribes *metrics.Counter
+	waits, handoffs, holds                                                          *metrics.PrometheusHistogram
+	redis                                                                           atomic.Bool
 
 	mu       sync.RWMutex
 	commands map[string]*metrics.PrometheusHistogram
@@ -42,6 +42,7 @@ func NewMetrics(set *metrics.Set) *Metrics {
 	m.forces = set.NewCounter("distributed_locks_force_released_total")
 	m.renewals = set.NewCounter("distributed_locks_renewal_success")
 	m.deadlocks = set.NewCounter("distributed_locks_deadlocks_detected")
+	m.sweeps = set.NewCounter("distributed_locks_deadlock_sweeps_total")
 	m.resubscribes = set.NewCounter("distributed_locks_pubsub_resubscribed_total")
 	m.waits = set.NewPrometheusHistogramExt("distributed_locks_wait_time", waitBuckets)
 	m.handoffs = set.NewPrometheusHistogramExt("distributed_locks_handoff_seconds", handoffBuckets)

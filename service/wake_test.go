@@ -316,6 +316,7 @@ func TestSittingStill(t *testing.T) {
 			wg.Go(func() { _, _, _ = node.Acquire(ctx, q) })
 			f.queue(nodes[0], name, waiting/20+1)
 		}
+		f.looked(int64(n), nodes...) // the last look for deadlocks
 		before, begin := count(), time.Now()
 		time.Sleep(quiet) // what is measured is this quiet
 		rate[n] = float64(count()-before) / time.Since(begin).Seconds()

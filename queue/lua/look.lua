@@ -34,10 +34,10 @@ while at <= #ARGV do
     local ticket = not known[ARGV[i]] and redis.call('ZSCORE', base .. QUEUE .. name, ARGV[i])
     if ticket then members[#members + 1], tickets[#tickets + 1] = ARGV[i], ticket end
   end
-  local count = #out + 1
+  local count, values = #out + 1, {}
   out[count] = 0
-  for i, member in ipairs(members) do
-    local value = redis.call('HGET', base .. WAITERS .. name, member)
+  if #members > 0 then values = redis.call('HMGET', base .. WAITERS .. name, unpack(members)) end
+  for i, value in ipairs(values) do
     if value then
       out[count] = out[count] + 1
       out[#out + 1] = tonumber(tickets[i])
