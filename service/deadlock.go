@@ -295,7 +295,12 @@ func (d *detector) sweepAll(ctx context.Context) error {
 	}
 	d.news.Store(false)
 	begin := time.Now()
-	glances, locks, err := d.m.contended(ctx, sweepLocks, sweepWaiters)
+	names, err := d.m.store.Contended(ctx)
+	if err != nil {
+		d.news.Store(true)
+		return err
+	}
+	glances, locks, err := d.m.contended(ctx, names[:min(sweepLocks, len(names))], sweepWaiters)
 	if err == nil && len(graph.Deadlocks(locks)) > 0 {
 		err = d.resolve(ctx, glances, locks, sweepWaiters)
 	}

@@ -302,7 +302,7 @@ func TestFirstReadingIsNotEnough(t *testing.T) {
 	last := request("x", "c2", time.Minute, time.Minute)
 	c := f.ask(a, last, 1)
 	d := newDetector(a.Manager)
-	glances, before, err := a.contended(t.Context(), 10, 10)
+	glances, before, err := a.contended(t.Context(), []string{"x", "y"}, 10)
 	if err != nil || len(graph.Deadlocks(before)) != 1 {
 		t.Fatal(before, err)
 	}
@@ -350,9 +350,9 @@ func TestFollowingSeesWhatAFullReadingSees(t *testing.T) {
 	for seed := range uint64(150) {
 		f.do(plain, "FLUSHALL")
 		all := f.random(t, a, rand.New(rand.NewPCG(seed, 7)))
-		_, full, err := a.contended(t.Context(), 100, 100)
-		if err != nil {
-			t.Fatal(err)
+		full, cut, err := a.WaitFor(t.Context())
+		if err != nil || cut {
+			t.Fatal(cut, err)
 		}
 		_, near, err := a.around(t.Context(), all)
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 const (
 	// graphLocks and graphWaiters bound what one look at the whole wait-for graph reads, sweepLocks and sweepWaiters what a
 	// sweep for deadlocks does: so many locks, and of each line so many.
-	graphLocks, graphWaiters = 10_000, 100
+	graphLocks, graphWaiters = 2000, 100
 	sweepLocks, sweepWaiters = 100_000, 250
 	// aroundLocks bounds what is followed from requests that wait, and lookHeads is how many of the first in each line are
 	// followed too.
@@ -23,22 +23,23 @@ const (
 )
 
 // WaitFor reads the locks that somebody waits for, with their holders and lines, for the wait-for graph. The locks are
-// read one after another, so that the picture may mix moments.
-func (m *Manager) WaitFor(ctx context.Context) ([]graph.Lock, error) {
+// read one after another, so that the picture may mix moments. cut is whether there were too many to read all.
+func (m *Manager) WaitFor(ctx context.Context) (locks []graph.Lock, cut bool, err error) {
 	if !m.up.Load() {
-		return nil, queue.ErrUnavailable
+		return nil, false, queue.ErrUnavailable
 	}
-	_, locks, err := m.contended(ctx, graphLocks, graphWaiters)
-	return locks, m.read(err)
-}
-
-// contended reads the locks that somebody waits for.
-func (m *Manager) contended(ctx context.Context, locks, waiters int) (glances []queue.Glance, read []graph.Lock, err error) {
 	names, err := m.store.Contended(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, false, m.read(err)
 	}
-	for _, name := range names[:min(locks, len(names))] {
+	cut = len(names) > graphLocks
+	_, locks, err = m.contended(ctx, names[:min(graphLocks, len(names))], graphWaiters)
+	return locks, cut, m.read(err)
+}
+
+// contended reads locks that somebody waits for.
+func (m *Manager) contended(ctx context.Context, names []string, waiters int) (glances []queue.Glance, read []graph.Lock, err error) {
+	for _, name := range names {
 		glances = append(glances, queue.Glance{Name: name})
 	}
 	states, err := m.store.Look(ctx, glances, waiters)

@@ -118,7 +118,7 @@ func (l locks) Open(to transport.Listener) transport.Session { return l.Manager.
 
 // Graph is the wait-for graph in transport's words.
 func (l locks) Graph(ctx context.Context, edges int) (transport.Graph, error) {
-	state, err := l.WaitFor(ctx)
+	state, more, err := l.WaitFor(ctx)
 	if err != nil {
 		return transport.Graph{}, err
 	}
@@ -135,7 +135,7 @@ func (l locks) Graph(ctx context.Context, edges int) (transport.Graph, error) {
 	for _, e := range shown {
 		out.Edges = append(out.Edges, transport.GraphEdge{Waiter: owner(e.Waiter), Holder: owner(e.Holder), Lock: e.Lock, Since: e.Since})
 	}
-	out.Cut = cut
+	out.Cut = cut || more
 	for _, dead := range graph.Deadlocks(state) {
 		out.Cycles = append(out.Cycles, service.Steps(dead.Cycle))
 	}
