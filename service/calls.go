@@ -113,6 +113,9 @@ func (m *Manager) List(ctx context.Context, prefix, after string, limit int) ([]
 	return locks, next, m.read(err)
 }
 
+// Now is Redis's time, as far as this node can tell without asking.
+func (m *Manager) Now() time.Time { return m.store.Now() }
+
 // Health asks Redis how it is.
 func (m *Manager) Health(ctx context.Context) (queue.Health, error) { return m.store.Health(ctx) }
 

@@ -99,6 +99,7 @@ func (f *fakeLocks) ForceRelease(_ context.Context, _, reason, by string) ([]que
 }
 
 func (f *fakeLocks) Totals(context.Context) (queue.Totals, error) { return f.totals, f.err }
+func (f *fakeLocks) Now() time.Time                               { return since }
 func (f *fakeLocks) Graph(context.Context, int) (Graph, error)    { return f.shown, f.err }
 func (f *fakeLocks) Health(context.Context) (queue.Health, error) { return f.redis, f.err }
 func (f *fakeLocks) Ready(context.Context) error                  { return f.ready }

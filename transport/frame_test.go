@@ -27,7 +27,7 @@ func TestGoodFrames(t *testing.T) {
 		{`{"type":"ping"}`, `{"type":"pong"}`},
 		{` {"id" : "ü\"","type":"\u0070ing" } `, `{"type":"pong","id":"ü\""}`},
 		{`{"type":"ping","id":null}`, `{"type":"pong"}`},
-		{`{"type":"hello","clientId":"c1","id":"h","session":null}`, `{"type":"welcome","id":"h","session":"session-of-c1","heartbeat":12.5,"node":"n1","resumed":false}`},
+		{`{"type":"hello","clientId":"c1","id":"h","session":null}`, `{"type":"welcome","id":"h","session":"session-of-c1","heartbeat":12.5,"node":"n1","resumed":false,"time":"2030-01-02T03:04:05.006Z"}`},
 		{`{"type":"acquire","id":"1","lockName":"user:1","requestId":"r"}`, `{"type":"granted","id":"1",` + grantedTail},
 		{`{"type":"acquire","id":"1","lockName":"user:1","requestId":"r","clientId":"c1"}`, `{"type":"granted","id":"1",` + grantedTail},
 		{`{"type":"release","id":"2","lockName":"user:1","lockId":"l"}`, `{"type":"released","id":"2","released":true,"lockName":"user:1","lockId":"l","heldFor":1.5}`},
@@ -366,7 +366,7 @@ func TestWhatAHelloCausesComesAfterTheWelcome(t *testing.T) {
 	const hello = `{"type":"hello","clientId":"c1","session":"old"}`
 	ws.say(hello, hello, `{"type":"ping"}`)
 	ws.expectLike(`{"type":"error","code":"unavailable"`)
-	ws.expectLike(`{"type":"welcome","session":"new"`, `"resumed":true}`)
+	ws.expectLike(`{"type":"welcome","session":"new"`, `"resumed":true,`)
 	ws.expect(`{"type":"granted","id":"1",` + grantedTail)
 	ws.expect(`{"type":"queued","id":"2","lockName":"b","requestId":"r2","position":1,"holders":[]}`)
 	ws.expectLike(`{"type":"error","id":"3","code":"wait_timeout"`)

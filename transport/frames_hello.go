@@ -32,6 +32,7 @@ func (c *conn) hello(f *frame) error {
 		w.seconds("heartbeat", c.s.opts.Heartbeat)
 		w.text("node", c.s.opts.Node)
 		w.bool("resumed", resumed)
+		w.time("time", c.s.locks.Now())
 		c.out.send(nil)
 	}
 	c.out.unhold()

@@ -36,6 +36,8 @@ type Locks interface {
 	Health(ctx context.Context) (queue.Health, error)
 	// Ready is nil, or why this node should get no requests: it drains, Redis is away, or Redis may evict locks.
 	Ready(ctx context.Context) error
+	// Now is Redis's time, as far as this node can tell without asking.
+	Now() time.Time
 	// Draining reports whether this node shuts down.
 	Draining() bool
 }
