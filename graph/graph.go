@@ -41,11 +41,12 @@ type Edge struct {
 }
 
 // Edges are from every waiter to every holder of the lock it waits for, except to its own owner unless both are
-// explicit. They are at most limit, in the order of the locks; cut says whether there were more.
+// explicit; one to an owner that holds several permits. They are at most limit, in the order of the locks; cut says whether there were more.
 func Edges(locks []Lock, limit int) (edges []Edge, cut bool) {
 	for _, l := range locks {
+		holders := unique(l.Holders)
 		for _, w := range l.Waiters {
-			for _, h := range l.Holders {
+			for _, h := range holders {
 				if w.Owner == h.Owner && (!w.Explicit || !h.Explicit) {
 					continue
 				}
@@ -57,6 +58,23 @@ func Edges(locks []Lock, limit int) (edges []Edge, cut bool) {
 		}
 	}
 	return edges, false
+}
+
+// unique are the first of each owner; one that named itself counts apart.
+func unique(holders []Party) []Party {
+	type key struct {
+		o        Owner
+		explicit bool
+	}
+	seen := make(map[key]bool, len(holders))
+	out := make([]Party, 0, len(holders))
+	for _, h := range holders {
+		if k := (key{h.Owner, h.Explicit}); !seen[k] {
+			seen[k] = true
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // Stable is the part of a that stands in b too: the same locks by name, and in them the same holders and waiters by

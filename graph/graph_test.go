@@ -83,3 +83,11 @@ func TestStable(t *testing.T) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 }
+
+func TestEdgesToAnOwnerWithTwoPermits(t *testing.T) {
+	w, h := graph.Party{Key: "w", Owner: graph.Owner{Client: "w"}}, graph.Owner{Client: "h"}
+	locks := []graph.Lock{{Name: "s", Limit: 2, Holders: []graph.Party{{Key: "1", Owner: h}, {Key: "2", Owner: h}}, Waiters: []graph.Party{w}}}
+	if edges, cut := graph.Edges(locks, 10); len(edges) != 1 || cut {
+		t.Errorf("%v, cut %t", edges, cut)
+	}
+}

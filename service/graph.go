@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// graphLocks and graphWaiters bound what one look at the whole wait-for graph reads, sweepLocks and sweepWaiters what a
-	// sweep for deadlocks does: so many locks, and of each line so many.
-	graphLocks, graphWaiters = 2000, 100
+	// graphWaiters bounds what a look at the whole wait-for graph reads of a line, graphMost of all lines together.
+	graphWaiters, graphMost = 1000, 20_000
+	// sweepLocks and sweepWaiters bound what a sweep for deadlocks reads: so many locks, and of each line so many.
 	sweepLocks, sweepWaiters = 100_000, 250
 	// aroundLocks bounds what is followed from requests that wait, and lookHeads is how many of the first in each line are
 	// followed too.
@@ -32,9 +32,22 @@ func (m *Manager) WaitFor(ctx context.Context) (locks []graph.Lock, cut bool, er
 	if err != nil {
 		return nil, false, m.read(err)
 	}
-	cut = len(names) > graphLocks
-	_, locks, err = m.contended(ctx, names[:min(graphLocks, len(names))], graphWaiters)
-	return locks, cut, m.read(err)
+	read := 0
+	for some := range slices.Chunk(names, queue.Batch) {
+		if read >= graphMost {
+			return locks, true, nil
+		}
+		_, more, err := m.contended(ctx, some, graphWaiters)
+		if err != nil {
+			return nil, false, m.read(err)
+		}
+		for i := range more {
+			read += 1 + len(more[i].Waiters)
+			cut = cut || len(more[i].Waiters) == graphWaiters
+		}
+		locks = append(locks, more...)
+	}
+	return locks, cut, nil
 }
 
 // contended reads locks that somebody waits for.

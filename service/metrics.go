@@ -42,6 +42,7 @@ func NewMetrics(set *metrics.Set) *Metrics {
 	m.forces = set.NewCounter("distributed_locks_force_released_total")
 	m.renewals = set.NewCounter("distributed_locks_renewal_success")
 	m.deadlocks = set.NewCounter("distributed_locks_deadlocks_detected")
+	set.GetOrCreateCounter(`distributed_locks_acquire_failures_total{reason="deadlock"}`) // shown from the beginning, for alerts
 	m.sweeps = set.NewCounter("distributed_locks_deadlock_sweeps_total")
 	m.resubscribes = set.NewCounter("distributed_locks_pubsub_resubscribed_total")
 	m.waits = set.NewPrometheusHistogramExt("distributed_locks_wait_time", waitBuckets)
