@@ -46,6 +46,12 @@ type Wait struct {
 	Request string
 }
 
+// Noted is a wait as it is noted: with an owner that it was seen to wait for, which may be over.
+type Noted struct {
+	Wait
+	Behind Owner
+}
+
 func (w *Wait) member() string { return memberOf(w.Owner.Client, w.Request) }
 
 // home is the partition in which an owner's waits are noted.
@@ -53,7 +59,7 @@ func (s *Store) home(o Owner) int { return s.keys.of(memberOf(o.Client, o.ID)) }
 
 // NoteWaits notes waits of this node's requests, for [Store.WaitsOf] to find on whichever node; noting one again
 // changes nothing. StrikeWaits strikes them out. ErrUnavailable: some of them may not be.
-func (s *Store) NoteWaits(ctx context.Context, waits []Wait) error {
+func (s *Store) NoteWaits(ctx context.Context, waits []Noted) error {
 	return s.eachHome(ctx, "ZADD", waits, func(key string, members []string) rueidis.Completed {
 		cmd := s.client.B().Zadd().Key(key).ScoreMember()
 		for _, m := range members {
@@ -64,20 +70,20 @@ func (s *Store) NoteWaits(ctx context.Context, waits []Wait) error {
 }
 
 // StrikeWaits undoes NoteWaits.
-func (s *Store) StrikeWaits(ctx context.Context, waits []Wait) error {
+func (s *Store) StrikeWaits(ctx context.Context, waits []Noted) error {
 	return s.eachHome(ctx, "ZREM", waits, func(key string, members []string) rueidis.Completed {
 		return s.client.B().Zrem().Key(key).Member(members...).Build()
 	})
 }
 
-func (s *Store) eachHome(ctx context.Context, what string, waits []Wait, command func(key string, members []string) rueidis.Completed) error {
+func (s *Store) eachHome(ctx context.Context, what string, waits []Noted, command func(key string, members []string) rueidis.Completed) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.CommandTimeout)
 	defer cancel()
 	homes := make([][]string, s.keys.partitions)
 	for i := range waits {
 		w := &waits[i]
 		p := s.home(w.Owner)
-		homes[p] = append(homes[p], w.Owner.Client+"\n"+w.Owner.ID+"\n"+w.Name+"\n"+w.Request+"\n"+s.opts.Node)
+		homes[p] = append(homes[p], w.Owner.Client+"\n"+w.Owner.ID+"\n"+w.Name+"\n"+w.Request+"\n"+w.Behind.Client+"\n"+w.Behind.ID+"\n"+s.opts.Node)
 	}
 	var cmds rueidis.Commands
 	for p, members := range homes {
@@ -97,7 +103,7 @@ func (s *Store) eachHome(ctx context.Context, what string, waits []Wait, command
 const waitsMost = 1000
 
 // WaitsOf finds what owners have waited for for a while, on any node. Some of it may be over.
-func (s *Store) WaitsOf(ctx context.Context, owners []Owner) ([]Wait, error) {
+func (s *Store) WaitsOf(ctx context.Context, owners []Owner) ([]Noted, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.CommandTimeout)
 	defer cancel()
 	cmds := make(rueidis.Commands, len(owners))
@@ -106,15 +112,15 @@ func (s *Store) WaitsOf(ctx context.Context, owners []Owner) ([]Wait, error) {
 		cmds[i] = s.client.B().Zrange().Key(s.keys.bases[s.home(o)]+keyWaits).Min("["+prefix+"\n").Max("("+prefix+"\x0b").
 			Bylex().Limit(0, waitsMost).Build()
 	}
-	var waits []Wait
+	var waits []Noted
 	for i, r := range s.client.DoMulti(ctx, cmds...) {
 		members, err := r.AsStrSlice()
 		if err != nil {
 			return nil, readError("ZRANGE", err)
 		}
 		for _, m := range members {
-			if line := strings.Split(m, "\n"); len(line) == 5 {
-				waits = append(waits, Wait{Owner: owners[i], Name: line[2], Request: line[3]})
+			if line := strings.Split(m, "\n"); len(line) == 7 {
+				waits = append(waits, Noted{Wait{Owner: owners[i], Name: line[2], Request: line[3]}, Owner{line[4], line[5]}})
 			}
 		}
 	}

@@ -117,11 +117,11 @@ func testWaits(t *testing.T, w *world) {
 	ctx := t.Context()
 	a, b := w.store("a"), w.store("b*[x]")
 	o, other := Owner{"c", "o"}, Owner{"c", "o2"}
-	one, two, three := Wait{o, "x", "r1"}, Wait{o, "ü/y z", "r2"}, Wait{other, "x", "r3"}
-	find := func(want ...Wait) {
+	one, two, three := Noted{Wait{o, "x", "r1"}, other}, Noted{Wait{o, "ü/y z", "r2"}, Owner{}}, Noted{Wait{other, "x", "r3"}, Owner{"ü", "o"}}
+	find := func(want ...Noted) {
 		t.Helper()
 		got, err := a.WaitsOf(ctx, []Owner{o, {"nobody", "o"}, other})
-		slices.SortFunc(got, func(a, b Wait) int { return strings.Compare(a.Request, b.Request) })
+		slices.SortFunc(got, func(a, b Noted) int { return strings.Compare(a.Request, b.Request) })
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("found %v, %v; want %v", got, err, want)
 		}
@@ -133,17 +133,17 @@ func testWaits(t *testing.T, w *world) {
 		}
 	}
 	find()
-	must(a.NoteWaits(ctx, []Wait{one, three}))
-	must(a.NoteWaits(ctx, []Wait{one}))
-	must(b.NoteWaits(ctx, []Wait{two}))
+	must(a.NoteWaits(ctx, []Noted{one, three}))
+	must(a.NoteWaits(ctx, []Noted{one}))
+	must(b.NoteWaits(ctx, []Noted{two}))
 	find(one, two, three)
-	must(a.StrikeWaits(ctx, []Wait{two, three})) // two is the other node's own
+	must(a.StrikeWaits(ctx, []Noted{two, three})) // two is the other node's own
 	find(one, two)
 	must(a.StrikeNode(ctx, "bx"))
 	find(one, two)
 	must(a.StrikeNode(ctx, "b*[x]"))
 	find(one)
-	must(a.StrikeWaits(ctx, []Wait{one}))
+	must(a.StrikeWaits(ctx, []Noted{one}))
 	find()
 	if w.int("EXISTS", "dl:{0}:waits") != 0 {
 		t.Errorf("something is left of the notes")

@@ -27,8 +27,8 @@ import (
 //	                                      ends with the session's grace while its connection is away
 //	dl:{7}:home:SID                       string, in the session's own partition: the node it is on, and its client; ends likewise
 //	dl:{7}:sessions:ID                    set: the sessions on that node that are at home here
-//	dl:{7}:waits                          sorted set, by name: "client\nowner\nNAME\nrequest\nnode": which owners, at home
-//	                                      in this partition, have waited for a while, and where; a hint that may be stale
+//	dl:{7}:waits                          sorted set, by name: "client\nowner\nNAME\nrequest\nclient\nowner\nnode": which owners, at
+//	                                      home in this partition, have waited for a while, where, and behind whom; hints, may be stale
 //	dl:{0}:turn:WHAT                      string: the node whose turn it is to do WHAT, which one does at a time
 //	dl:{0}:fleet                          hash: node -> what it says of itself
 //	dl:{0}:stats                          hash: the cluster's counters

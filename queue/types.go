@@ -158,20 +158,24 @@ type Acquired struct {
 // Holders are up to 100 of those in the way, for a request that was not granted.
 func (a *Acquired) Holders() ([]Grant, error) { return readHolders(a.name, a.rows, a.at) }
 
-// InOwnWay reports whether a holder in the way is the request's own owner, which it named: that lock will never come.
-func (a *Acquired) InOwnWay(q *Request) bool {
-	for i := 1; q.Explicit && i < len(a.rows); i += 2 {
-		lines := a.rows[i].text // end …, lockId …, client, request, owner
-		_, lines, _ = strings.Cut(lines, "\n")
+// Behind is the owner of a holder in the way, and own whether one of those in the way is the request's own owner, which
+// it named: that lock will never come.
+func (a *Acquired) Behind(q *Request) (first Owner, own bool) {
+	for i := 1; i < len(a.rows); i += 2 {
+		_, lines, _ := strings.Cut(a.rows[i].text, "\n") // end …, lockId …, client, request, owner
 		terms, lines, _ := strings.Cut(lines, "\n")
 		client, lines, _ := strings.Cut(lines, "\n")
 		_, lines, _ = strings.Cut(lines, "\n")
 		owner, _, _ := strings.Cut(lines, "\n")
-		if client == q.Client && owner == q.Owner && strings.Contains(terms, " 1 ") {
-			return true
+		if i == 1 {
+			first = Owner{Client: client, ID: owner}
 		}
+		if !q.Explicit {
+			break
+		}
+		own = own || client == q.Client && owner == q.Owner && strings.Contains(terms, " 1 ")
 	}
-	return false
+	return first, own
 }
 
 // At is when it was so, by Redis's clock.

@@ -37,7 +37,7 @@ type detector struct {
 	// fresh are the places to look at, in the order in which they come of age.
 	fresh []ripening
 	// struck are waits that were noted, and are over.
-	struck []queue.Wait
+	struck []queue.Noted
 
 	// news is whether requests were noted since the last sweep.
 	news atomic.Bool
@@ -78,9 +78,11 @@ func (d *detector) left(p *place) {
 	defer d.mu.Unlock()
 	p.left = true
 	if p.noted {
-		d.struck = append(d.struck, waitOf(&p.q))
+		d.struck = append(d.struck, notedOf(p))
 	}
 }
+
+func notedOf(p *place) queue.Noted { return queue.Noted{Wait: waitOf(&p.q), Behind: p.behind} }
 
 func waitOf(q *queue.Request) queue.Wait {
 	return queue.Wait{Owner: queue.Owner{Client: q.Client, ID: q.Owner}, Name: q.Name, Request: q.ID}
@@ -159,7 +161,7 @@ func (d *detector) look(ctx context.Context) error {
 }
 
 // ripe takes the places that have come of age and still stand.
-func (d *detector) ripe(now time.Time) (ripe []ripening, waits []queue.Wait) {
+func (d *detector) ripe(now time.Time) (ripe []ripening, waits []queue.Noted) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.news.Load() {
@@ -172,7 +174,7 @@ func (d *detector) ripe(now time.Time) (ripe []ripening, waits []queue.Wait) {
 			continue
 		}
 		p.noted = true
-		ripe, waits = append(ripe, d.fresh[n]), append(waits, waitOf(&p.q))
+		ripe, waits = append(ripe, d.fresh[n]), append(waits, notedOf(p))
 	}
 	if d.fresh = d.fresh[n:]; len(d.fresh) == 0 {
 		d.fresh = nil
@@ -205,7 +207,7 @@ func (d *detector) strike(ctx context.Context) error {
 }
 
 // follow looks for deadlocks around waits that have just been noted.
-func (d *detector) follow(ctx context.Context, waits []queue.Wait) error {
+func (d *detector) follow(ctx context.Context, waits []queue.Noted) error {
 	glances, locks, err := d.m.around(ctx, waits)
 	if err != nil || len(graph.Deadlocks(locks)) == 0 {
 		return err

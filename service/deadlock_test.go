@@ -365,7 +365,7 @@ func TestFollowingSeesWhatAFullReadingSees(t *testing.T) {
 		found += len(want)
 		// From the newest alone, the deadlocks that it is stuck in are found too.
 		for _, dead := range want {
-			i := slices.IndexFunc(all, func(w queue.Wait) bool {
+			i := slices.IndexFunc(all, func(w queue.Noted) bool {
 				return w.Name == dead.Lock && graph.Owner(w.Owner) == dead.Victim.Owner
 			})
 			_, near, err := a.around(t.Context(), all[i:i+1])
@@ -382,7 +382,7 @@ func TestFollowingSeesWhatAFullReadingSees(t *testing.T) {
 }
 
 // random puts holders and waiting requests into Redis, and notes the waits.
-func (f *fleet) random(t *testing.T, a *member, r *rand.Rand) (waits []queue.Wait) {
+func (f *fleet) random(t *testing.T, a *member, r *rand.Rand) (waits []queue.Noted) {
 	t.Helper()
 	modes := map[string]int{}
 	for range 16 {
@@ -408,7 +408,8 @@ func (f *fleet) random(t *testing.T, a *member, r *rand.Rand) (waits []queue.Wai
 			t.Fatal(err)
 		}
 		if got.Word == queue.Queued {
-			waits = append(waits, waitOf(q))
+			behind, _ := got.Behind(q)
+			waits = append(waits, queue.Noted{Wait: waitOf(q), Behind: behind})
 		}
 	}
 	if err := a.store.NoteWaits(t.Context(), waits); err != nil {

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"distributedlock/graph"
 	"distributedlock/queue"
 )
@@ -62,19 +64,28 @@ func (m *Manager) contended(ctx context.Context, names []string, waiters int) (g
 // around follows requests that wait: the locks that they wait for, what those wait for who are in their way, and so on.
 // The picture has all that may keep these requests from being granted, but for owners that stand far behind in a line
 // and wait elsewhere too.
-func (m *Manager) around(ctx context.Context, waits []queue.Wait) (glances []queue.Glance, read []graph.Lock, err error) {
+func (m *Manager) around(ctx context.Context, waits []queue.Noted) (glances []queue.Glance, read []graph.Lock, err error) {
 	f := following{byName: map[string]*queue.Glance{}, waits: map[queue.Wait]bool{}, owners: map[queue.Owner]bool{}, read: map[string]queue.Status{}}
-	next, known := f.lookAt(waits)
-	for len(next)+len(known) > 0 && len(f.byName) <= aroundLocks && ctx.Err() == nil {
-		states, err := m.store.Look(ctx, next, lookHeads)
-		if err != nil {
+	next, known, owners := f.lookAt(waits)
+	for len(next)+len(known)+len(owners) > 0 && len(f.byName) <= aroundLocks && ctx.Err() == nil {
+		// The locks are read while those whom their waits were noted behind are asked for: a step is one round trip.
+		var g errgroup.Group
+		var states []queue.Status
+		var found []queue.Noted
+		g.Go(func() (err error) {
+			states, err = m.store.Look(ctx, next, lookHeads)
+			return err
+		})
+		g.Go(func() (err error) {
+			found, err = m.store.WaitsOf(ctx, owners)
+			return err
+		})
+		if err := g.Wait(); err != nil {
 			return nil, nil, err
 		}
-		found, err := m.store.WaitsOf(ctx, f.inTheWay(append(known, states...)))
-		if err != nil {
-			return nil, nil, err
-		}
-		next, known = f.lookAt(found)
+		more := f.inTheWay(append(known, states...))
+		next, known, owners = f.lookAt(found)
+		owners = append(owners, more...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.byName)) {
 		glances = append(glances, *f.byName[name])
@@ -90,15 +101,19 @@ type following struct {
 	read   map[string]queue.Status
 }
 
-// lookAt notes waits. For those that are new, it returns the locks that must be read, or read again, and those that
-// were read and have them.
-func (f *following) lookAt(waits []queue.Wait) (next []queue.Glance, known []queue.Status) {
+// lookAt notes waits. For those that are new, it returns the locks that must be read, or read again, those that were
+// read and have them, and the owners that they were noted behind.
+func (f *following) lookAt(waits []queue.Noted) (next []queue.Glance, known []queue.Status, owners []queue.Owner) {
 	names := map[string]bool{} // true for those to read
-	for _, w := range waits {
+	for i := range waits {
+		w := waits[i].Wait
 		if f.waits[w] {
 			continue
 		}
 		f.waits[w] = true
+		if o := waits[i].Behind; o.Client != "" && f.first(o) {
+			owners = append(owners, o)
+		}
 		g := f.byName[w.Name]
 		if g == nil {
 			g = &queue.Glance{Name: w.Name}
@@ -119,14 +134,20 @@ func (f *following) lookAt(waits []queue.Wait) (next []queue.Glance, known []que
 			known = append(known, f.read[name])
 		}
 	}
-	return next, known
+	return next, known, owners
+}
+
+// first reports whether an owner is new, and notes it.
+func (f *following) first(o queue.Owner) bool {
+	known := f.owners[o]
+	f.owners[o] = true
+	return !known
 }
 
 // inTheWay notes what was read, and returns the owners new to it who are in the way of the requests looked at.
 func (f *following) inTheWay(states []queue.Status) (owners []queue.Owner) {
 	add := func(o queue.Owner) {
-		if !f.owners[o] {
-			f.owners[o] = true
+		if f.first(o) {
 			owners = append(owners, o)
 		}
 	}

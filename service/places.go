@@ -25,7 +25,8 @@ type place struct {
 	asks   []*ask
 	freed  queue.Handed
 	ticket int64
-	// noted and left are the detector's.
+	// behind is an owner that it was seen to wait for; noted and left are the detector's.
+	behind      queue.Owner
 	noted, left bool
 }
 
@@ -141,7 +142,17 @@ func (ps *places) queued(p *place, ticket int64) (live bool) {
 
 // stand notes what Redis said of a place that stands in line.
 func (ps *places) stand(p *place, a *queue.Acquired) {
-	if ps.queued(p, a.Ticket) && ps.detector != nil && a.InOwnWay(&p.q) {
+	if ps.detector == nil {
+		ps.queued(p, a.Ticket)
+		return
+	}
+	behind, own := a.Behind(&p.q)
+	ps.mu.Lock()
+	if p.ticket == 0 {
+		p.behind = behind
+	}
+	ps.mu.Unlock()
+	if ps.queued(p, a.Ticket) && own {
 		ps.detector.hurry(p)
 	}
 }

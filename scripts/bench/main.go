@@ -43,14 +43,17 @@ var scenarios = []scenario{
 	{"ws-idle", "what 10,000 sessions take that do nothing", wsIdle},
 	{"ws-events", "one event goes to 5,000 subscribers", wsEvents},
 	{"ws-slow", "subscribers that never read, and what others feel of them", wsSlow},
+	{"deadlock", "owners wait for each other in rings of 2 to 100", deadlocks},
+	{"deadlock-cost", "what it costs to look for deadlocks", deadlockCost},
 }
 
 // bench is one sitting.
 type bench struct {
-	work   work
-	rig    *rig
-	report *report
-	log    io.Writer
+	work      work
+	deadlocks deadlockWork
+	rig       *rig
+	report    *report
+	log       io.Writer
 }
 
 func main() {
@@ -90,9 +93,9 @@ func do(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{work: fullWork, report: newReport(), log: stderr}
+	b := &bench{work: fullWork, deadlocks: fullDeadlocks, report: newReport(), log: stderr}
 	if *quick {
-		b.work = quickWork
+		b.work, b.deadlocks = quickWork, quickDeadlocks
 	}
 	if b.rig, err = newRig(ctx, *binary, stderr); err != nil {
 		return err
