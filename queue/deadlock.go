@@ -50,6 +50,8 @@ type Wait struct {
 type Noted struct {
 	Wait
 	Behind Owner
+	// Grant is that owner's lockId where nobody else was in the way, else ""; it is not noted.
+	Grant string
 }
 
 func (w *Wait) member() string { return memberOf(w.Owner.Client, w.Request) }
@@ -99,6 +101,25 @@ func (s *Store) eachHome(ctx context.Context, what string, waits []Noted, comman
 	return nil
 }
 
+// StillHeld asks of each wait whether the grant that it was behind still stands.
+func (s *Store) StillHeld(ctx context.Context, waits []Noted) ([]bool, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.CommandTimeout)
+	defer cancel()
+	cmds := make(rueidis.Commands, len(waits))
+	for i := range waits {
+		name := waits[i].Name
+		cmds[i] = s.client.B().Hexists().Key(s.keys.bases[s.keys.of(name)] + keyLock + name).Field(waits[i].Grant).Build()
+	}
+	held := make([]bool, len(waits))
+	for i, r := range s.client.DoMulti(ctx, cmds...) {
+		var err error
+		if held[i], err = r.AsBool(); err != nil {
+			return nil, readError("HEXISTS", err)
+		}
+	}
+	return held, nil
+}
+
 // waitsMost is how many waits of one owner are told.
 const waitsMost = 1000
 
@@ -120,7 +141,7 @@ func (s *Store) WaitsOf(ctx context.Context, owners []Owner) ([]Noted, error) {
 		}
 		for _, m := range members {
 			if line := strings.Split(m, "\n"); len(line) == 7 {
-				waits = append(waits, Noted{Wait{Owner: owners[i], Name: line[2], Request: line[3]}, Owner{line[4], line[5]}})
+				waits = append(waits, Noted{Wait{Owner: owners[i], Name: line[2], Request: line[3]}, Owner{line[4], line[5]}, ""})
 			}
 		}
 	}

@@ -117,7 +117,7 @@ func testWaits(t *testing.T, w *world) {
 	ctx := t.Context()
 	a, b := w.store("a"), w.store("b*[x]")
 	o, other := Owner{"c", "o"}, Owner{"c", "o2"}
-	one, two, three := Noted{Wait{o, "x", "r1"}, other}, Noted{Wait{o, "ü/y z", "r2"}, Owner{}}, Noted{Wait{other, "x", "r3"}, Owner{"ü", "o"}}
+	one, two, three := Noted{Wait{o, "x", "r1"}, other, ""}, Noted{Wait{o, "ü/y z", "r2"}, Owner{}, ""}, Noted{Wait{other, "x", "r3"}, Owner{"ü", "o"}, ""}
 	find := func(want ...Noted) {
 		t.Helper()
 		got, err := a.WaitsOf(ctx, []Owner{o, {"nobody", "o"}, other})

@@ -159,8 +159,11 @@ type Acquired struct {
 func (a *Acquired) Holders() ([]Grant, error) { return readHolders(a.name, a.rows, a.at) }
 
 // Behind is the owner of a holder in the way, and own whether one of those in the way is the request's own owner, which
-// it named: that lock will never come.
-func (a *Acquired) Behind(q *Request) (first Owner, own bool) {
+// it named: that lock will never come. grant is that holder's lockId where nobody but it is in the way, else "".
+func (a *Acquired) Behind(q *Request) (first Owner, grant string, own bool) {
+	if len(a.rows) == 2 && a.Position == 1 && q.Mode == Exclusive && q.Limit == 1 {
+		grant = a.rows[0].text
+	}
 	for i := 1; i < len(a.rows); i += 2 {
 		_, lines, _ := strings.Cut(a.rows[i].text, "\n") // end …, lockId …, client, request, owner
 		terms, lines, _ := strings.Cut(lines, "\n")
@@ -175,7 +178,7 @@ func (a *Acquired) Behind(q *Request) (first Owner, own bool) {
 		}
 		own = own || client == q.Client && owner == q.Owner && strings.Contains(terms, " 1 ")
 	}
-	return first, own
+	return first, grant, own
 }
 
 // At is when it was so, by Redis's clock.

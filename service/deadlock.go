@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +18,11 @@ const (
 	// ripeAfter is how long a request waits before it is looked at: most are granted sooner, and cost nothing.
 	ripeAfter = 20 * time.Millisecond
 	// restAfter is the least time between two looks, so that many requests are looked at together.
-	restAfter = 5 * time.Millisecond
+	restAfter = 15 * time.Millisecond
+	// strikeAfter is how long the notes of waits that are over may stay, so that many are struck together.
+	strikeAfter = 200 * time.Millisecond
+	// turnAfter is how often a node asks for a turn.
+	turnAfter = 5 * time.Millisecond
 	// sweepEvery is the least time between two sweeps of the fleet; where a sweep took long, it is sweepRest times that.
 	sweepEvery = 2 * time.Second
 	sweepRest  = 100
@@ -37,13 +43,16 @@ type detector struct {
 	// fresh are the places to look at, in the order in which they come of age.
 	fresh []ripening
 	// struck are waits that were noted, and are over.
-	struck []queue.Noted
+	struck map[queue.Noted]bool
+	// urgent is whether a place is to be looked at at once.
+	urgent bool
 
 	// news is whether requests were noted since the last sweep.
 	news atomic.Bool
 	// What only the loop uses.
-	swept time.Time     // when it was
-	sweep time.Duration // how long it took
+	swept   time.Time     // when it was
+	sweep   time.Duration // how long it took
+	cleared time.Time     // when notes were last struck
 }
 
 type ripening struct {
@@ -51,7 +60,9 @@ type ripening struct {
 	at time.Time
 }
 
-func newDetector(m *Manager) *detector { return &detector{m: m, wake: make(chan struct{}, 1)} }
+func newDetector(m *Manager) *detector {
+	return &detector{m: m, wake: make(chan struct{}, 1), struck: map[queue.Noted]bool{}}
+}
 
 // add is told of a place that stands in line; its partition is locked.
 func (d *detector) add(p *place) {
@@ -67,7 +78,7 @@ func (d *detector) add(p *place) {
 // hurry has a place looked at at once: its owner is in its own way.
 func (d *detector) hurry(p *place) {
 	d.mu.Lock()
-	d.fresh = append([]ripening{{p, time.Now()}}, d.fresh...)
+	d.fresh, d.urgent = append([]ripening{{p, time.Now()}}, d.fresh...), true
 	d.mu.Unlock()
 	signal(d.wake)
 }
@@ -78,7 +89,7 @@ func (d *detector) left(p *place) {
 	defer d.mu.Unlock()
 	p.left = true
 	if p.noted {
-		d.struck = append(d.struck, notedOf(p))
+		d.struck[notedOf(p)] = true
 	}
 }
 
@@ -116,13 +127,16 @@ func (d *detector) due(rested time.Time) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	at := time.Now().Add(time.Hour)
-	if d.news.Load() || len(d.struck) > 0 {
+	if d.news.Load() {
 		at = d.swept.Add(d.pace())
+	}
+	if strike := d.cleared.Add(strikeAfter); len(d.struck) > 0 && strike.Before(at) {
+		at = strike
 	}
 	if len(d.fresh) > 0 && d.fresh[0].at.Before(at) {
 		at = d.fresh[0].at
 	}
-	if at.Before(rested) {
+	if at.Before(rested) && !d.urgent {
 		at = rested
 	}
 	return time.Until(at)
@@ -135,14 +149,20 @@ func (d *detector) look(ctx context.Context) error {
 	if !d.m.up.Load() {
 		return queue.ErrUnavailable
 	}
-	if err := d.strike(ctx); err != nil {
-		return err
+	if time.Since(d.cleared) >= strikeAfter {
+		d.cleared = time.Now()
+		if err := d.strike(ctx); err != nil {
+			return err
+		}
 	}
 	ripe, waits := d.ripe(time.Now())
 	if len(ripe) > 0 {
 		d.news.Store(true)
 		err := d.m.store.NoteWaits(ctx, waits)
 		if err == nil {
+			waits, err = d.m.suspects(ctx, waits)
+		}
+		if err == nil && len(waits) > 0 {
 			err = d.follow(ctx, waits)
 		}
 		if err != nil {
@@ -167,6 +187,7 @@ func (d *detector) ripe(now time.Time) (ripe []ripening, waits []queue.Noted) {
 	if !d.news.Load() {
 		d.swept = now // there is no hurry: they are followed now
 	}
+	d.urgent = false
 	n := 0
 	for ; n < len(d.fresh) && len(ripe) < ripeMost && !d.fresh[n].at.After(now); n++ {
 		p := d.fresh[n].p
@@ -174,7 +195,10 @@ func (d *detector) ripe(now time.Time) (ripe []ripening, waits []queue.Noted) {
 			continue
 		}
 		p.noted = true
-		ripe, waits = append(ripe, d.fresh[n]), append(waits, notedOf(p))
+		w := notedOf(p)
+		delete(d.struck, w) // where the same request waited before
+		w.Grant = p.alone
+		ripe, waits = append(ripe, d.fresh[n]), append(waits, w)
 	}
 	if d.fresh = d.fresh[n:]; len(d.fresh) == 0 {
 		d.fresh = nil
@@ -191,8 +215,8 @@ func (d *detector) putBack(ripe []ripening) {
 // strike takes back the notes of waits that are over.
 func (d *detector) strike(ctx context.Context) error {
 	d.mu.Lock()
-	struck := d.struck
-	d.struck = nil
+	struck := slices.Collect(maps.Keys(d.struck))
+	clear(d.struck)
 	d.mu.Unlock()
 	if len(struck) == 0 {
 		return nil
@@ -200,7 +224,9 @@ func (d *detector) strike(ctx context.Context) error {
 	err := d.m.store.StrikeWaits(ctx, struck)
 	if err != nil {
 		d.mu.Lock()
-		d.struck = append(struck, d.struck...)
+		for _, w := range struck {
+			d.struck[w] = true
+		}
 		d.mu.Unlock()
 	}
 	return err
@@ -228,7 +254,7 @@ func (d *detector) resolve(ctx context.Context, glances []queue.Glance, before [
 		if mine {
 			break
 		}
-		if d.m.pause(ctx, restAfter); ctx.Err() != nil || time.Since(begin) > 2*turnFor {
+		if d.m.pause(ctx, turnAfter); ctx.Err() != nil || time.Since(begin) > 2*turnFor {
 			return queue.ErrUnavailable
 		}
 	}

@@ -408,8 +408,8 @@ func (f *fleet) random(t *testing.T, a *member, r *rand.Rand) (waits []queue.Not
 			t.Fatal(err)
 		}
 		if got.Word == queue.Queued {
-			behind, _ := got.Behind(q)
-			waits = append(waits, queue.Noted{Wait: waitOf(q), Behind: behind})
+			behind, grant, _ := got.Behind(q)
+			waits = append(waits, queue.Noted{Wait: waitOf(q), Behind: behind, Grant: grant})
 		}
 	}
 	if err := a.store.NoteWaits(t.Context(), waits); err != nil {

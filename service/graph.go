@@ -61,6 +61,45 @@ func (m *Manager) contended(ctx context.Context, names []string, waiters int) (g
 	return glances, picture(states), err
 }
 
+// suspects are those of waits just noted that may be stuck: all but those who wait for one holder alone that still
+// holds, and of whom no wait is noted. Were that holder to wait later, its own look would find them.
+func (m *Manager) suspects(ctx context.Context, waits []queue.Noted) (some []queue.Noted, err error) {
+	var plain []queue.Noted
+	var owners []queue.Owner
+	asked := map[queue.Owner]bool{}
+	for _, w := range waits {
+		switch {
+		case w.Grant == "":
+			some = append(some, w)
+			continue
+		case !asked[w.Behind]:
+			asked[w.Behind] = true
+			owners = append(owners, w.Behind)
+		}
+		plain = append(plain, w)
+	}
+	held, err := m.store.StillHeld(ctx, plain)
+	if err != nil {
+		return nil, err
+	}
+	found, err := m.store.WaitsOf(ctx, owners)
+	if err != nil {
+		return nil, err
+	}
+	of := map[queue.Owner][]queue.Noted{}
+	for i := range found {
+		of[found[i].Owner] = append(of[found[i].Owner], found[i])
+	}
+	for i, w := range plain {
+		// That it waited for the lock that it holds now is old.
+		elsewhere := func(other queue.Noted) bool { return other.Name != w.Name || w.Behind == w.Owner }
+		if !held[i] || slices.ContainsFunc(of[w.Behind], elsewhere) {
+			some = append(some, w)
+		}
+	}
+	return some, nil
+}
+
 // around follows requests that wait: the locks that they wait for, what those wait for who are in their way, and so on.
 // The picture has all that may keep these requests from being granted, but for owners that stand far behind in a line
 // and wait elsewhere too.

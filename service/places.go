@@ -25,8 +25,9 @@ type place struct {
 	asks   []*ask
 	freed  queue.Handed
 	ticket int64
-	// behind is an owner that it was seen to wait for; noted and left are the detector's.
+	// behind is an owner that it was seen to wait for, alone the grant, where that alone was in the way; noted and left are the detector's.
 	behind      queue.Owner
+	alone       string
 	noted, left bool
 }
 
@@ -146,10 +147,10 @@ func (ps *places) stand(p *place, a *queue.Acquired) {
 		ps.queued(p, a.Ticket)
 		return
 	}
-	behind, own := a.Behind(&p.q)
+	behind, grant, own := a.Behind(&p.q)
 	ps.mu.Lock()
 	if p.ticket == 0 {
-		p.behind = behind
+		p.behind, p.alone = behind, grant
 	}
 	ps.mu.Unlock()
 	if ps.queued(p, a.Ticket) && own {
