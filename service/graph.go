@@ -61,26 +61,23 @@ func (m *Manager) contended(ctx context.Context, names []string, waiters int) (g
 	return glances, picture(states), err
 }
 
-// suspects are those of waits just noted that may be stuck: all but those who wait for one holder alone that still
-// holds, and of whom no wait is noted. Were that holder to wait later, its own look would find them.
+// suspects are those of waits just noted that may be stuck: where somebody in their way, a holder or one at the head of
+// the line, waits for another lock too, or where they are in their own owner's way. Were one of those to wait later, its own look would find
+// them.
 func (m *Manager) suspects(ctx context.Context, waits []queue.Noted) (some []queue.Noted, err error) {
-	var plain []queue.Noted
-	var owners []queue.Owner
-	asked := map[queue.Owner]bool{}
-	for _, w := range waits {
-		switch {
-		case w.Grant == "":
-			some = append(some, w)
-			continue
-		case !asked[w.Behind]:
-			asked[w.Behind] = true
-			owners = append(owners, w.Behind)
-		}
-		plain = append(plain, w)
-	}
-	held, err := m.store.StillHeld(ctx, plain)
+	ways, err := m.ways(ctx, waits)
 	if err != nil {
 		return nil, err
+	}
+	asked := map[queue.Owner]bool{}
+	var owners []queue.Owner
+	for _, way := range ways {
+		for _, o := range way.owners {
+			if !asked[o] {
+				asked[o] = true
+				owners = append(owners, o)
+			}
+		}
 	}
 	found, err := m.store.WaitsOf(ctx, owners)
 	if err != nil {
@@ -90,14 +87,75 @@ func (m *Manager) suspects(ctx context.Context, waits []queue.Noted) (some []que
 	for i := range found {
 		of[found[i].Owner] = append(of[found[i].Owner], found[i])
 	}
-	for i, w := range plain {
-		// That it waited for the lock that it holds now is old.
-		elsewhere := func(other queue.Noted) bool { return other.Name != w.Name || w.Behind == w.Owner }
-		if !held[i] || slices.ContainsFunc(of[w.Behind], elsewhere) {
+	stuck := map[string]bool{} // locks in whose way somebody waits for another
+	for name, way := range ways {
+		stuck[name] = slices.ContainsFunc(way.owners, func(o queue.Owner) bool {
+			return slices.ContainsFunc(of[o], func(w queue.Noted) bool { return w.Name != name })
+		})
+	}
+	for _, w := range waits {
+		way := ways[w.Name]
+		again := func(other queue.Noted) bool { return other.Wait != w.Wait }
+		if stuck[w.Name] || slices.Contains(way.owners[:way.holders], w.Owner) || slices.ContainsFunc(of[w.Owner], again) {
 			some = append(some, w)
 		}
 	}
 	return some, nil
+}
+
+// way is who stands in the way of a lock's requests: first the owners of so many holders.
+type way struct {
+	owners  []queue.Owner
+	holders int
+}
+
+// ways finds for each lock that is waited for who is in the way: the one holder whom a request was seen to wait for, where
+// that is all and it still holds; otherwise the holders, and the first in line but for the first itself.
+func (m *Manager) ways(ctx context.Context, waits []queue.Noted) (map[string]way, error) {
+	ways := map[string]way{}
+	var plain []queue.Noted
+	var glances []queue.Glance
+	read := map[string]bool{}
+	look := func(name string) {
+		if !read[name] {
+			read[name] = true
+			glances = append(glances, queue.Glance{Name: name})
+		}
+	}
+	for _, w := range waits {
+		if w.Grant != "" {
+			plain = append(plain, w)
+		} else {
+			look(w.Name)
+		}
+	}
+	held, err := m.store.StillHeld(ctx, plain)
+	if err != nil {
+		return nil, err
+	}
+	for i, w := range plain {
+		if held[i] {
+			ways[w.Name] = way{owners: []queue.Owner{w.Behind}, holders: 1}
+		} else {
+			look(w.Name)
+		}
+	}
+	states, err := m.store.Look(ctx, glances, lookHeads)
+	if err != nil {
+		return nil, err
+	}
+	for i := range states {
+		st := &states[i]
+		way := way{holders: len(st.Holders)}
+		for j := range st.Holders {
+			way.owners = append(way.owners, queue.Owner{Client: st.Holders[j].Client, ID: st.Holders[j].Owner})
+		}
+		for j := range max(len(st.Waiters)-1, 0) {
+			way.owners = append(way.owners, waiting(st.Name, &st.Waiters[j]).Owner)
+		}
+		ways[st.Name] = way
+	}
+	return ways, nil
 }
 
 // around follows requests that wait: the locks that they wait for, what those wait for who are in their way, and so on.
