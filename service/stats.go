@@ -47,6 +47,9 @@ type totalsCache struct {
 	mu sync.Mutex
 	at time.Time
 	t  queue.Totals
+	// shown are the counters as they were last answered. What is on its way to Redis is for a moment in neither place,
+	// and no counter goes back.
+	shown map[string]int64
 }
 
 // Totals counts over the whole fleet; at most 2 s old.
@@ -66,7 +69,8 @@ func (m *Manager) Totals(ctx context.Context) (queue.Totals, error) {
 	t := m.totals.t
 	t.Counters = maps.Clone(t.Counters)
 	for name, v := range m.counts.fields() {
-		t.Counters[name] += v.Load()
+		t.Counters[name] = max(t.Counters[name]+v.Load(), m.totals.shown[name])
 	}
+	m.totals.shown = maps.Clone(t.Counters)
 	return t, nil
 }
