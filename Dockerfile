@@ -6,6 +6,7 @@ FROM golang:1.26 AS build
 WORKDIR /src
 # The modules first: they change less often than the code.
 COPY go.mod go.sum ./
+COPY clients/go/go.mod clients/go/go.sum clients/go/
 RUN go mod download
 COPY . .
 ARG VERSION=dev

@@ -5,7 +5,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # Tools have a module file of their own, so that the product's lists what the product needs.
-TOOL := go tool -modfile=.ci/tools/go.mod
+TOOL := go tool -modfile=$(CURDIR)/.ci/tools/go.mod
+# Modules besides this one.
+MODULES := clients/go
 
 # The race detector needs a C compiler; scripts/setup says so loudly where there is none.
 RACE = $(shell command -v "$${CC:-cc}" >/dev/null && echo -race)
@@ -23,6 +25,7 @@ run: ## serve on 127.0.0.1:5000 with a private Redis that ends with it
 .PHONY: test
 test: setup ## every test, with the race detector, and the linters; installs what it needs
 	$(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) $(SERIAL) -timeout 20m ./...
+	for m in $(MODULES); do (cd $$m && $(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) -timeout 20m ./...); done
 	$(MAKE) --no-print-directory lint
 
 .PHONY: race
@@ -32,10 +35,12 @@ race: setup ## the tests of packages PKG (all), RUNS (3) times over with the rac
 .PHONY: lint
 lint: ## vet, linters, formatting, import rules
 	$(TOOL) golangci-lint run
+	for m in $(MODULES); do (cd $$m && $(TOOL) golangci-lint run -c $(CURDIR)/.golangci.yml); done
 
 .PHONY: fmt
 fmt: ## format the code
 	$(TOOL) golangci-lint fmt
+	for m in $(MODULES); do (cd $$m && $(TOOL) golangci-lint fmt -c $(CURDIR)/.golangci.yml); done
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in what we import (VULN_DB: the address of another database)
