@@ -273,7 +273,7 @@ func (c *client) awaitPush(within time.Duration, wanted func(*push) bool) (*push
 func (c *client) signal(s syscall.Signal) error {
 	c.mu.Lock()
 	switch s {
-	case syscall.SIGSTOP:
+	case sigStop:
 		if c.stopped.IsZero() {
 			c.stopped = time.Now()
 		}

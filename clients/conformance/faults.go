@@ -91,8 +91,8 @@ func (r *run) hit(s *step, sig syscall.Signal) error {
 
 func kill(_ context.Context, r *run, s *step) error { return r.hit(s, syscall.SIGKILL) }
 func term(_ context.Context, r *run, s *step) error { return r.hit(s, syscall.SIGTERM) }
-func stop(_ context.Context, r *run, s *step) error { return r.hit(s, syscall.SIGSTOP) }
-func cont(_ context.Context, r *run, s *step) error { return r.hit(s, syscall.SIGCONT) }
+func stop(_ context.Context, r *run, s *step) error { return r.hit(s, sigStop) }
+func cont(_ context.Context, r *run, s *step) error { return r.hit(s, sigCont) }
 
 // start starts a node that was killed or has ended, at its old address.
 func start(ctx context.Context, r *run, s *step) error {

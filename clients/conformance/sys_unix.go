@@ -1,8 +1,10 @@
-//go:build unix && !linux
+//go:build unix
 
 package main
 
 import "syscall"
 
-// childAttr keeps a terminal's signals from the processes that are started here.
-func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+const (
+	sigStop = syscall.SIGSTOP
+	sigCont = syscall.SIGCONT
+)

@@ -189,7 +189,7 @@ func ExampleLock_Context() {
 	client := NewDistributedLockClient(address())
 	defer client.Close()
 
-	lock, err := client.Acquire("batch", 300*time.Millisecond) // and nobody renews it
+	lock, err := client.Acquire("batch", time.Second) // and nobody renews it
 	if err != nil {
 		log.Fatal(err)
 	}
