@@ -47,6 +47,8 @@ type call struct {
 	// first and sent are when it was first and last sent; queued is whether the last frame was told to wait.
 	first, sent time.Time
 	queued      bool
+	// since is when it was first told to wait.
+	since time.Time
 	// unattended is whether nobody waits for the answer any more: a grant goes back.
 	unattended bool
 

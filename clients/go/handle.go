@@ -112,6 +112,9 @@ func (c *Client) granted(k *call, frame []byte, received time.Time) {
 		c.clock.doubt(g.now(), received)
 	}
 	l := c.newLock(k.q, &g, k.first, received)
+	if !k.since.IsZero() {
+		l.Waited = max(l.Waited, received.Sub(k.since)) // the service counts from the last time it was asked
+	}
 	c.held[l.ID] = l
 	c.end(k, answer{lock: l})
 }
@@ -144,6 +147,9 @@ func (c *Client) queued(k *call, id uint64, frame []byte, received time.Time) {
 		return
 	}
 	k.queued = true
+	if k.since.IsZero() {
+		k.since = received
+	}
 	if k.moved == nil {
 		return
 	}

@@ -38,6 +38,9 @@ func (c *Client) poll(ctx context.Context, w *waiting) (*Lock, error) {
 	}
 	c.mu.Lock()
 	l := c.newLock(w.q, &got.grant, p.first, got.at)
+	if p.last > 1 {
+		l.Waited = max(l.Waited, got.at.Sub(p.first)) // the service counts from the last time it was asked
+	}
 	if c.closed {
 		c.mu.Unlock()
 		l.letGo()
