@@ -16,11 +16,20 @@ SERIAL = $(if $(TEST_REDIS_ADDR),-p 1)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## serve on 127.0.0.1:5000 with a private Redis that ends with it
 	go run ./service/cmd/lockd -dev
+
+.PHONY: build
+build: ## the programs: bin/lockd, bin/lockctl
+	CGO_ENABLED=0 go build -trimpath -o bin/lockd ./service/cmd/lockd
+	CGO_ENABLED=0 go build -trimpath -o bin/lockctl ./clients/cli
+
+.PHONY: conformance
+conformance: ## what every client must do, against real nodes (ARGS='-run deadlock -v', -slow: the longest too)
+	go run ./clients/conformance $(ARGS)
 
 .PHONY: test
 test: setup ## every test, with the race detector, and the linters; installs what it needs
