@@ -204,8 +204,12 @@ func (m *Manager) tired(ctx context.Context, q *queue.Request, start time.Time, 
 }
 
 // Abandon takes a request out of the line or gives its grant back, in the background, and again until Redis says
-// that it is done. A grant that a repeat of the request has taken stays.
+// that it is done. A grant that a repeat of the request has taken stays, and so does one that an earlier call of it had:
+// the client may know of it.
 func (m *Manager) Abandon(q *queue.Request) {
+	if q.TakenAgain() {
+		return
+	}
 	gone := *q
 	m.tasks.Go(func() { m.abandon(context.Background(), &gone) })
 }

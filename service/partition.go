@@ -185,7 +185,7 @@ func (p *partition) again(ctx context.Context, at *place, ticket int64) bool {
 	// came of it. One that leaves from now on sees it.
 	if !live {
 		q.Taken = a.Grant.Taken
-		p.m.Abandon(&q)
+		p.m.tasks.Go(func() { p.m.abandon(context.Background(), &q) })
 	}
 	return true
 }

@@ -260,3 +260,46 @@ func TestLateGiveBackTakesNothing(t *testing.T) {
 	f.stays(b, "x")
 	again.free("1")
 }
+
+// A grant that an earlier connection was told of, and that is told again over one that breaks, is not given back: its
+// client may know of it by the first.
+func TestUndeliveredRepeat(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	a, b := f.node(), f.node()
+	s, id := f.named(a, "c")
+	first := request("x", "c", minute, minute)
+	first.ID, first.Known = "R", true
+	s.ask("1", first)
+	f.hears(s.told, "1 granted")
+	token := s.grant("1").Token
+	s.close()
+	again := f.back(b, "c", id)
+	repeat := request("x", "c", minute, minute)
+	repeat.ID, repeat.Known = "R", true
+	again.ask("2", repeat)
+	f.hears(again.told, "2 granted")
+	if got := again.grant("2"); got.Token != token || !repeat.TakenAgain() {
+		t.Fatalf("%+v, taken %q", got, repeat.Taken)
+	}
+	again.Close(func() []*queue.Request { return []*queue.Request{again.asked["2"]} })
+	third := f.back(a, "c", id)
+	more := request("x", "c", minute, minute)
+	more.ID, more.Known = "R", true
+	third.ask("3", more)
+	f.hears(third.told, "3 granted")
+	if got := third.grant("3").Token; got != token {
+		t.Fatalf("token %d, was %d: it was given back in between", got, token)
+	}
+	// Over REST likewise: the answer to a repeat that does not come through takes nothing away.
+	rest := request("x", "c", minute, minute)
+	rest.ID, rest.Known = "R", true
+	if g := f.held(a, rest); g.Token != token {
+		t.Fatal(g.Token)
+	}
+	a.Abandon(rest)
+	other := request("x", "d", minute, 0)
+	if _, _, err := b.Acquire(t.Context(), other); err == nil {
+		t.Fatal("another holds it too")
+	}
+}

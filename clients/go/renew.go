@@ -118,6 +118,10 @@ func (l *Lock) renewOnce(ctx context.Context, ttl time.Duration) error {
 	if err != nil {
 		return err
 	}
+	if ttl == 0 {
+		again := time.AfterFunc(l.askAgainAfter(), l.askAgain)
+		defer again.Stop()
+	}
 	a, err := l.c.wait(ctx, k, until, patience)
 	switch {
 	case err != nil:
@@ -126,6 +130,21 @@ func (l *Lock) renewOnce(ctx context.Context, ttl time.Duration) error {
 		return errNoWebSocket
 	}
 	return a.err
+}
+
+// askAgainAfter is how long a renewal may go without an answer before another one is sent after it.
+func (l *Lock) askAgainAfter() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(l.ttl/6, 100*time.Millisecond)
+}
+
+// askAgain sends a renewal after one that has no answer yet: the one that is answered first counts.
+func (l *Lock) askAgain() {
+	l.c.mu.Lock()
+	defer l.c.mu.Unlock()
+	l.c.s.log.Debug("a renewal has no answer yet, asking again", "lock", l.Name)
+	l.c.probe(l)
 }
 
 // renewPatience is how long a node may say nothing while a renewal waits for it. Where there is another to go to, it is
