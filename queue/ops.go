@@ -78,9 +78,11 @@ func (q *Request) Grant(h Handed) Grant {
 		AutoRenew: q.AutoRenew, Metadata: q.Metadata, Taken: firstTaken}
 }
 
-// TakenAgain reports whether the request was told of a grant that an earlier call of it had: that one's answer may have
-// come to the client, so that it is not to be given back because this one's did not.
-func (q *Request) TakenAgain() bool { return q.Taken != "" && q.Taken != firstTaken }
+// Got notes the grant that the request got.
+func (q *Request) Got(g *Grant) {
+	q.Earlier = q.Earlier || g.LockID != q.LockID
+	q.LockID, q.Taken = g.LockID, g.Taken
+}
 
 // firstTaken is the state of a grant that no repeat of its request has taken up.
 const firstTaken = "H"

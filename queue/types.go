@@ -49,6 +49,9 @@ type Request struct {
 	Sole bool
 	// Taken is the [Grant.Taken] that the request got, "" while it has none.
 	Taken string
+	// Earlier is whether the grant that it got was made to an earlier call of it. That one's answer may have come to the
+	// client, so that the grant is not given back where this one's does not.
+	Earlier bool
 	// Left is what is left of the wait, for a grant that is given back with its place kept.
 	Left time.Duration
 	// Print tells one body from another; 0 to have it computed.

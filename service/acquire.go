@@ -80,7 +80,7 @@ func (m *Manager) try(ctx context.Context, q *queue.Request) (queue.Grant, error
 		return queue.Grant{}, m.unsettled(ctx, q, err)
 	}
 	if a.Word == queue.Granted {
-		q.LockID, q.Taken = a.Grant.LockID, a.Grant.Taken
+		q.Got(&a.Grant)
 		return a.Grant, nil
 	}
 	holders, err := a.Holders()
@@ -147,7 +147,7 @@ func (m *Manager) stand(ctx context.Context, q *queue.Request, p *place, start t
 		if p.err != nil {
 			return queue.Grant{}, p.err
 		}
-		q.LockID, q.Taken = p.grant.LockID, p.grant.Taken
+		q.Got(&p.grant)
 		if ps.wasShared(p) {
 			q.Taken = takenByMany
 		}
@@ -207,7 +207,7 @@ func (m *Manager) tired(ctx context.Context, q *queue.Request, start time.Time, 
 // that it is done. A grant that a repeat of the request has taken stays, and so does one that an earlier call of it had:
 // the client may know of it.
 func (m *Manager) Abandon(q *queue.Request) {
-	if q.TakenAgain() {
+	if q.Earlier {
 		return
 	}
 	gone := *q

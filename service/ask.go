@@ -168,7 +168,7 @@ func (a *ask) ended(g queue.Grant, err error) {
 	}
 	a.finish()
 	if err == nil {
-		a.q.LockID, a.q.Taken = g.LockID, g.Taken
+		a.q.Got(&g)
 	}
 	if len(a.cancels) > 0 {
 		s.mu.Unlock()

@@ -136,7 +136,7 @@ func (s *Session) Close(undelivered func() []*queue.Request) {
 	}
 	s.m.tasks.Go(func() {
 		for _, q := range lost {
-			if !q.TakenAgain() { // or the client may know of the grant by an earlier answer
+			if !q.Earlier { // or the client may know of the grant by an earlier answer
 				s.m.putAside(q)
 			}
 		}

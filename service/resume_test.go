@@ -279,8 +279,8 @@ func TestUndeliveredRepeat(t *testing.T) {
 	repeat.ID, repeat.Known = "R", true
 	again.ask("2", repeat)
 	f.hears(again.told, "2 granted")
-	if got := again.grant("2"); got.Token != token || !repeat.TakenAgain() {
-		t.Fatalf("%+v, taken %q", got, repeat.Taken)
+	if got := again.grant("2"); got.Token != token || !repeat.Earlier {
+		t.Fatalf("%+v, earlier %t", got, repeat.Earlier)
 	}
 	again.Close(func() []*queue.Request { return []*queue.Request{again.asked["2"]} })
 	third := f.back(a, "c", id)
