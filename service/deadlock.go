@@ -113,13 +113,20 @@ func (d *detector) run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		begin := time.Now()
-		if err := d.look(ctx); err != nil {
-			d.m.log.Debug("deadlocks could not be looked for", zap.Error(err))
-			rested = time.Now().Add(retryAfter)
-			continue
-		}
-		rested = time.Now().Add(max(restAfter, time.Since(begin)/2))
+		rested = time.Now().Add(d.rest(d.look(ctx), begin))
 	}
+}
+
+// rest is how long to leave everything alone after a look: where it failed, what was urgent too.
+func (d *detector) rest(err error, begin time.Time) time.Duration {
+	if err == nil {
+		return max(restAfter, time.Since(begin)/2)
+	}
+	d.m.log.Debug("deadlocks could not be looked for", zap.Error(err))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.urgent = false
+	return retryAfter
 }
 
 // due is how long until there is something to do.

@@ -417,3 +417,20 @@ func (f *fleet) random(t *testing.T, a *member, r *rand.Rand) (waits []queue.Not
 	}
 	return waits
 }
+
+// TestUrgentWhileRedisIsAway: what is urgent is not tried again and again without a pause.
+func TestUrgentWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.blind = true
+	a := f.node()
+	d := newDetector(a.Manager)
+	d.hurry(&place{q: *named("x", "c", "task", time.Minute)})
+	if wait := d.due(time.Now().Add(time.Hour)); wait > 0 {
+		t.Fatalf("an urgent place waits %s", wait)
+	}
+	rested := time.Now().Add(d.rest(queue.ErrUnavailable, time.Now()))
+	if wait := d.due(rested); wait < retryAfter/2 {
+		t.Errorf("the next look comes after %s", wait)
+	}
+}

@@ -62,8 +62,8 @@ func (m *Manager) contended(ctx context.Context, names []string, waiters int) (g
 }
 
 // suspects are those of waits just noted that may be stuck: where somebody in their way, a holder or one at the head of
-// the line, waits for another lock too, or where they are in their own owner's way. Were one of those to wait later, its own look would find
-// them.
+// the line, waits for another lock too, or where they are in their own owner's way. Were one of those to wait later, its
+// own look would find them.
 func (m *Manager) suspects(ctx context.Context, waits []queue.Noted) (some []queue.Noted, err error) {
 	ways, err := m.ways(ctx, waits)
 	if err != nil {
@@ -110,7 +110,7 @@ type way struct {
 }
 
 // ways finds for each lock that is waited for who is in the way: the one holder whom a request was seen to wait for, where
-// that is all and it still holds; otherwise the holders, and the first in line but for the first itself.
+// that is all and it still holds; otherwise the holders and the head of the line, of a short one all but the last.
 func (m *Manager) ways(ctx context.Context, waits []queue.Noted) (map[string]way, error) {
 	ways := map[string]way{}
 	var plain []queue.Noted
@@ -150,7 +150,11 @@ func (m *Manager) ways(ctx context.Context, waits []queue.Noted) (map[string]way
 		for j := range st.Holders {
 			way.owners = append(way.owners, queue.Owner{Client: st.Holders[j].Client, ID: st.Holders[j].Owner})
 		}
-		for j := range max(len(st.Waiters)-1, 0) {
+		heads := st.Waiters
+		if n := len(heads); n > 0 && n < lookHeads {
+			heads = heads[:n-1] // nobody stands behind the last
+		}
+		for j := range heads {
 			way.owners = append(way.owners, waiting(st.Name, &st.Waiters[j]).Owner)
 		}
 		ways[st.Name] = way
