@@ -51,10 +51,10 @@ func main() {
 func command(ctx context.Context, args []string) error {
 	o := options{out: os.Stdout}
 	fs := flag.NewFlagSet("conformance", flag.ContinueOnError)
-	fs.Func("client", "`LANG=COMMAND` of a testclient; more than one for mixed cases (default: the Go SDK's)", func(s string) error {
+	fs.Func("client", "`LANG=COMMAND` of a testclient, or LANG of one of this repository; more than one for mixed cases (default: go)", func(s string) error {
 		name, text, found := strings.Cut(s, "=")
-		if !found || name == "" || text == "" {
-			return errors.New("is written LANG=COMMAND")
+		if name == "" || found && text == "" {
+			return errors.New("is written LANG or LANG=COMMAND")
 		}
 		o.languages = append(o.languages, language{name, text})
 		return nil
@@ -90,7 +90,7 @@ func command(ctx context.Context, args []string) error {
 	return runSuite(ctx, &o)
 }
 
-// build makes the lockd and the Go testclient that the command line does not name. root is the repository's.
+// build makes the lockd and the testclients that the command line gives no command for. root is the repository's.
 func (o *options) build(ctx context.Context, root, dir string) error {
 	if o.lockd == "" {
 		o.lockd = filepath.Join(dir, "lockd")
@@ -99,11 +99,38 @@ func (o *options) build(ctx context.Context, root, dir string) error {
 		}
 	}
 	if len(o.languages) == 0 {
-		binary := filepath.Join(dir, "testclient")
-		if err := goBuild(ctx, filepath.Join(root, "clients", "go"), binary, "./testclient"); err != nil {
-			return err
+		o.languages = []language{{name: "go"}}
+	}
+	for i := range o.languages {
+		l := &o.languages[i]
+		switch {
+		case l.command != "":
+		case l.name == "go":
+			l.command = filepath.Join(dir, "testclient")
+			if err := goBuild(ctx, filepath.Join(root, "clients", "go"), l.command, "./testclient"); err != nil {
+				return err
+			}
+		default:
+			if err := l.make(ctx, root); err != nil {
+				return err
+			}
 		}
-		o.languages = []language{{"go", binary}}
+	}
+	return nil
+}
+
+// make has the tools of a language build its testclient, and learns its command. What follows a : is an argument of it.
+func (l *language) make(ctx context.Context, root string) error {
+	name, argument, _ := strings.Cut(l.name, ":")
+	cmd := exec.CommandContext(ctx, filepath.Join(root, "scripts", "sdk"), name, "testclient") //nolint:gosec // of this repository
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("the testclient of %s: %w", l.name, err)
+	}
+	l.command = strings.TrimSpace(string(out))
+	if argument != "" {
+		l.command += " --" + argument
 	}
 	return nil
 }

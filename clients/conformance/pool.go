@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A job is one case in one language, or in all of them.
+// A job is one case in one language, or in all of them in turns.
 type job struct {
 	tc        *testCase
 	languages []language
@@ -28,13 +28,13 @@ type job struct {
 
 func (j *job) lang() string {
 	if j.tc.Mixed && len(j.languages) > 1 {
-		return "mixed"
+		return j.languages[0].name + "+" // and the others
 	}
 	return j.languages[0].name
 }
 
-// plan makes the jobs: each case in each language, those with mixed clients once. The longest first would be better,
-// but nobody knows them before.
+// plan makes the jobs: each case in each language, those with mixed clients so that each language has each part once.
+// The longest first would be better, but nobody knows them before.
 func plan(o *options, cases []*testCase) ([]*job, error) {
 	known := map[string]map[string]string{}
 	for _, l := range o.languages {
@@ -48,16 +48,15 @@ func plan(o *options, cases []*testCase) ([]*job, error) {
 		if !o.pattern.MatchString(tc.Name) || tc.Slow && !o.slow {
 			continue
 		}
-		if tc.Mixed {
-			j := &job{tc: tc, languages: o.languages}
-			for _, l := range o.languages {
+		for i := range o.languages {
+			j := &job{tc: tc, languages: o.languages[i : i+1]}
+			if tc.Mixed {
+				j.languages = slices.Concat(o.languages[i:], o.languages[:i])
+			}
+			for _, l := range j.languages {
 				j.known = cmp.Or(j.known, known[l.name][tc.Name])
 			}
 			jobs = append(jobs, j)
-			continue
-		}
-		for _, l := range o.languages {
-			jobs = append(jobs, &job{tc: tc, languages: []language{l}, known: known[l.name][tc.Name]})
 		}
 	}
 	if len(jobs) == 0 {
