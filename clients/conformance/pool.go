@@ -103,22 +103,23 @@ func runSuite(ctx context.Context, o *options) error {
 		return err
 	}
 	began := time.Now()
-	next := make(chan *job)
+	next, spare := make(chan *job), &spares{idle: map[string][]*program{}}
 	var wg sync.WaitGroup
 	for range min(o.parallel, len(jobs)) {
-		wg.Go(func() { lane(ctx, o, next) })
+		wg.Go(func() { lane(ctx, o, spare, next) })
 	}
 	for _, j := range jobs {
 		next <- j
 	}
 	close(next)
 	wg.Wait()
-	return report(o, jobs, time.Since(began))
+	took := time.Since(began)
+	return errors.Join(spare.end(), report(o, jobs, took))
 }
 
 // lane runs one case after another. A case finds the environment of the one before if that has what it needs and is
 // unhurt.
-func lane(ctx context.Context, o *options, next <-chan *job) {
+func lane(ctx context.Context, o *options, spare *spares, next <-chan *job) {
 	var e *env
 	var key string
 	for j := range next {
@@ -134,7 +135,7 @@ func lane(ctx context.Context, o *options, next <-chan *job) {
 		}
 		if err == nil {
 			limit, cancel := context.WithTimeout(ctx, caseLimit(j.tc))
-			j.script, err = runCase(limit, j.tc, e, j.languages)
+			j.script, err = runCase(limit, j, e, spare)
 			cancel()
 		}
 		j.err, j.took = err, time.Since(began)
