@@ -88,3 +88,6 @@ require (
 )
 
 replace distributedlock/clients/go => ./clients/go
+
+// What npm installs there has Go files of its own.
+ignore ./clients/nodejs/node_modules
