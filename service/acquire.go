@@ -141,9 +141,14 @@ func (m *Manager) stand(ctx context.Context, q *queue.Request, p *place, start t
 		case <-m.draining:
 		}
 	}
-	last := ps.leave(p)
+	if ctx.Err() != nil {
+		m.gone(p)
+		return queue.Grant{}, ctx.Err()
+	}
 	select {
 	case <-p.done:
+		ps.tell(p)
+		ps.leave(p)
 		if p.err != nil {
 			return queue.Grant{}, p.err
 		}
@@ -151,25 +156,25 @@ func (m *Manager) stand(ctx context.Context, q *queue.Request, p *place, start t
 		if ps.wasShared(p) {
 			q.Taken = takenByMany
 		}
-		if ctx.Err() != nil {
-			if last {
-				m.Abandon(q)
-			}
-			return queue.Grant{}, ctx.Err()
-		}
 		return p.grant, nil
 	default:
 	}
-	switch {
-	case ctx.Err() != nil:
-		if last {
-			m.Abandon(q)
-		}
-		return queue.Grant{}, ctx.Err()
-	case m.Draining():
-		return queue.Grant{}, m.away(ctx, q, last)
+	if m.Draining() {
+		return queue.Grant{}, m.away(ctx, q, ps.leave(p))
 	}
-	return queue.Grant{}, m.tired(ctx, q, start, last)
+	ps.disown(p)
+	return queue.Grant{}, m.tired(ctx, q, start, ps.leave(p))
+}
+
+// gone has a call leave a place whose client is there no more: what nobody was told of goes back, in the background.
+func (m *Manager) gone(p *place) {
+	ps := &m.parts[m.store.Partition(p.q.Name)].places
+	if !ps.leave(p) {
+		return
+	}
+	if q, _, due := ps.leftover(p); due {
+		m.tasks.Go(func() { m.abandon(context.Background(), &q) })
+	}
 }
 
 // away leaves the line of a draining node, the place kept.

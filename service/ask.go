@@ -18,8 +18,10 @@ type ask struct {
 	// waited is how long a resumed request had waited before.
 	waited  time.Duration
 	resumed bool
-	// place is its place among this node's waiting requests: see [places].
-	place *place
+	// place is its place among this node's waiting requests: see [places]. asking is whether Redis is being asked, left
+	// whether the request has left the place.
+	place        *place
+	asking, left bool
 
 	// queued is whether it stands in line, at this position with this ticket.
 	queued   bool
@@ -61,7 +63,7 @@ func (a *ask) begin(before *ask) {
 		before.leave()
 	}
 	if err := m.open(); err != nil {
-		a.fail(err)
+		a.settled(queue.Acquired{}, err)
 		return
 	}
 	m.store.AcquireLater(a.q, m.opts.MaxQueue, a.answered)
@@ -105,6 +107,7 @@ func (a *ask) answered(r queue.Acquired, err error) {
 }
 
 func (a *ask) settled(r queue.Acquired, err error) {
+	defer a.asked()
 	switch {
 	case err != nil:
 		a.fail(err)
@@ -120,6 +123,24 @@ func (a *ask) settled(r queue.Acquired, err error) {
 		a.places().endAsk(a, r.Grant)
 	default:
 		a.ended(r.Grant, nil)
+	}
+}
+
+// asked gives up what the request keeps of its place while Redis is asked.
+func (a *ask) asked() {
+	if a.q.Wait == 0 {
+		return
+	}
+	if p := a.places().askedAsk(a); p != nil {
+		a.s.m.tasks.Go(func() { a.giveUp(p) })
+	}
+}
+
+// giveUp gives back what came of a place that all have left.
+func (a *ask) giveUp(p *place) {
+	if q, park, due := a.places().leftover(p); due {
+		q.Left = a.q.Wait - time.Since(a.start)
+		a.s.m.giveUp(&q, park)
 	}
 }
 
@@ -178,6 +199,9 @@ func (a *ask) ended(g queue.Grant, err error) {
 	if err != nil {
 		s.l.Failed(a.q, s.m.failed(err))
 	} else {
+		if p := a.places().of(a); p != nil {
+			a.places().tell(p)
+		}
 		a.granted(&g)
 	}
 	s.mu.Unlock()
@@ -231,6 +255,9 @@ func (a *ask) tired() {
 	}
 	a.finish()
 	s.mu.Unlock()
+	if p := a.places().of(a); p != nil {
+		a.places().disown(p)
+	}
 	s.m.tasks.Go(func() {
 		err := s.m.tired(context.Background(), a.q, a.start.Add(-a.waited), a.leave())
 		s.tell(func() { s.l.Failed(a.q, s.m.failed(err)) })
@@ -240,7 +267,13 @@ func (a *ask) tired() {
 // withdraw takes a finished request out of the line, or gives its grant back, as its client took it back.
 func (a *ask) withdraw() {
 	s := a.s
-	if a.leave() {
+	p := a.places().of(a)
+	if p != nil {
+		a.places().disown(p)
+	}
+	if last := a.leave(); last && p != nil {
+		a.giveUp(p)
+	} else if last {
 		s.m.abandon(context.Background(), a.q)
 	}
 	s.tell(func() { s.l.Failed(a.q, s.m.failed(queue.ErrCancelled)) })
@@ -251,12 +284,12 @@ func (a *ask) withdraw() {
 
 // giveBack puts aside what came of a request whose connection had ended: its place is kept for the grace.
 func (a *ask) giveBack() {
-	if !a.leave() {
-		return
+	p := a.places().of(a)
+	if last := a.leave(); last && p != nil {
+		a.giveUp(p)
+	} else if last {
+		a.s.m.putAside(a.q)
 	}
-	q := *a.q
-	q.Left = a.q.Wait - time.Since(a.start)
-	a.s.m.putAside(&q)
 }
 
 // moved tells a new position.

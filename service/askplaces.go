@@ -16,7 +16,7 @@ const takenByMany = "shared"
 func (ps *places) joinAsk(a *ask) {
 	p := ps.join(a.q)
 	ps.mu.Lock()
-	a.place = p
+	a.place, a.asking = p, true
 	p.asks = append(p.asks, a)
 	select {
 	case <-p.done:
@@ -29,18 +29,42 @@ func (ps *places) joinAsk(a *ask) {
 	}
 }
 
-// leaveAsk reports whether the request had a place, and whether it was the last that waited on it.
+// leaveAsk reports whether the request had a place, and whether it was the last that waited on it. While Redis is being
+// asked for it, the request keeps its share of the place: it may yet take up the grant, and whoever gives that back must
+// come after it.
 func (ps *places) leaveAsk(a *ask) (joined, last bool) {
 	ps.mu.Lock()
 	p := a.place
-	if p == nil {
+	if p == nil || a.left {
 		ps.mu.Unlock()
 		return false, false
 	}
-	a.place = nil
 	p.asks = slices.DeleteFunc(slices.Clone(p.asks), func(other *ask) bool { return other == a })
+	if a.left = true; a.asking {
+		ps.mu.Unlock()
+		return true, false
+	}
+	a.place = nil
 	ps.mu.Unlock()
 	return true, ps.leave(p)
+}
+
+// askedAsk notes that Redis has answered. It returns the place that the request was the last to wait on, if it has left
+// it meanwhile.
+func (ps *places) askedAsk(a *ask) (gone *place) {
+	ps.mu.Lock()
+	p := a.place
+	a.asking = false
+	if p == nil || !a.left {
+		ps.mu.Unlock()
+		return nil
+	}
+	a.place = nil
+	ps.mu.Unlock()
+	if ps.leave(p) {
+		return p
+	}
+	return nil
 }
 
 func (ps *places) of(a *ask) *place {

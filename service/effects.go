@@ -43,8 +43,11 @@ func (m *Manager) handed(e queue.Effects) {
 const unknownWait = 5 * time.Minute
 
 // putAside takes a request out of the line or gives its grant back, its place kept.
-func (m *Manager) putAside(q *queue.Request) {
-	c, err := m.store.Cancel(context.Background(), q, true)
+func (m *Manager) putAside(q *queue.Request) { m.giveUp(q, true) }
+
+// giveUp takes a request out of the line or gives its grant back, with park its place kept for the grace.
+func (m *Manager) giveUp(q *queue.Request, park bool) {
+	c, err := m.store.Cancel(context.Background(), q, park)
 	m.apply(q.Name, c.Effects)
 	if err != nil {
 		m.noticed(m.store.Partition(q.Name), err)

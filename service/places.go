@@ -19,8 +19,11 @@ type place struct {
 	done  chan struct{}
 	grant queue.Grant
 	err   error
-	// shared is whether more than one call has waited on it.
-	shared bool
+	// shared is whether more than one call has waited on it; told, whether one of them was told of the grant; unwanted,
+	// whether the client's last word was that it wants it no more.
+	shared, told, unwanted bool
+	// states are those in which its calls got the grant: see [queue.Grant.Taken].
+	states string
 	// asks are those of its calls that do not wait themselves, and are told.
 	asks   []*ask
 	freed  queue.Handed
@@ -50,7 +53,7 @@ func (ps *places) join(q *queue.Request) *place {
 		key = q.Name + "\n" + q.Client + "\n" + q.ID
 		if p := ps.byKey[key]; p != nil {
 			p.calls++
-			p.shared = true
+			p.shared, p.unwanted = true, false
 			q.LockID, q.RenewalToken = p.q.LockID, p.q.RenewalToken
 			return p
 		}
@@ -72,6 +75,38 @@ func (ps *places) leave(p *place) (last bool) {
 	}
 	ps.forget(p)
 	return true
+}
+
+// tell notes that a call which lives was told of the grant.
+func (ps *places) tell(p *place) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p.told = true
+}
+
+// disown notes that the client wants the place no more.
+func (ps *places) disown(p *place) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p.unwanted = true
+}
+
+// leftover is the request of a place that all calls have left, and how to give up what they were told nothing of; due is
+// false where there is no such thing. Its grant stays where an earlier call of the request had it, unless the client took
+// the request back: it may know of the grant by that call's answer.
+func (ps *places) leftover(p *place) (q queue.Request, park, due bool) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	q = p.q
+	q.Taken = p.states
+	select {
+	case <-p.done:
+		earlier := p.grant.LockID != p.q.LockID
+		q.LockID = p.grant.LockID
+		return q, !p.unwanted, p.err == nil && !p.told && (!earlier || p.unwanted)
+	default:
+		return q, !p.unwanted, true
+	}
 }
 
 // wasShared reports whether more than one call has waited on the place.
@@ -104,6 +139,7 @@ func (ps *places) end(p *place, g queue.Grant, freed queue.Handed, err error) (l
 func (ps *places) close(p *place, g queue.Grant, freed queue.Handed, err error) (asks []*ask, live bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
+	p.states += g.Taken
 	select {
 	case <-p.done:
 		return nil, p.err == nil && p.grant.Token == g.Token

@@ -35,7 +35,16 @@ func (s *Session) Name(ctx context.Context, id, client string) (now string, resu
 // take moves a session here, and reports whether there is such a one.
 func (s *Session) take(ctx context.Context, id, client string) (bool, error) {
 	m := s.m
+	done, err := m.sessions.turn(ctx, id)
+	if err != nil {
+		return false, queue.ErrUnavailable
+	}
+	defer done()
 	if before := m.sessions.get(id); before != nil && before.whose() == client {
+		if before.number > s.number { // the client has come back once more meanwhile
+			s.supersede()
+			return false, queue.ErrUnavailable
+		}
 		before.supersede()
 		select {
 		case <-before.settled:
@@ -44,7 +53,7 @@ func (s *Session) take(ctx context.Context, id, client string) (bool, error) {
 		}
 	}
 	there := false
-	err := m.settle(ctx, id, func(bool) (err error) {
+	err = m.settle(ctx, id, func(bool) (err error) {
 		there, err = m.store.TakeSession(ctx, id, client)
 		return err
 	})

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"distributedlock/queue"
@@ -36,6 +37,8 @@ type Listener interface {
 type Session struct {
 	m *Manager
 	l Listener
+	// number is higher than that of every session opened before it on this node.
+	number int64
 
 	// mu is held while the listener is told something, so that it is told in order.
 	mu     sync.Mutex
@@ -58,7 +61,7 @@ type Session struct {
 
 // Open makes the session of a new connection. It is in this node's memory alone until it is named.
 func (m *Manager) Open(l Listener) *Session {
-	s := &Session{m: m, l: l, id: queue.NewSecret(), settled: make(chan struct{})}
+	s := &Session{m: m, l: l, id: queue.NewSecret(), number: m.sessions.opened.Add(1), settled: make(chan struct{})}
 	m.sessions.put(s.id, s)
 	return s
 }
@@ -245,8 +248,42 @@ func (m *Manager) unsure(name string, err error) bool {
 
 // sessions are those of this node, by id.
 type sessions struct {
+	opened atomic.Int64
+
 	mu   sync.Mutex
 	byID map[string]*Session
+	// turns has an entry for each session that is being taken over, which ends with that.
+	turns map[string]chan struct{}
+}
+
+// turn has sessions of one id taken over one after the other: a client whose connections break one by one may have
+// several that ask for its session at once. Call done.
+func (t *sessions) turn(ctx context.Context, id string) (done func(), err error) {
+	for {
+		t.mu.Lock()
+		other := t.turns[id]
+		if other == nil {
+			break
+		}
+		t.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	defer t.mu.Unlock()
+	if t.turns == nil {
+		t.turns = map[string]chan struct{}{}
+	}
+	mine := make(chan struct{})
+	t.turns[id] = mine
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.turns, id)
+		close(mine)
+	}, nil
 }
 
 func (t *sessions) put(id string, s *Session) {

@@ -136,12 +136,17 @@ func (c *Client) submitLocked(k *call) error {
 	if c.conn != nil {
 		if !c.conn.put(k) {
 			c.forget(k)
-			return &APIError{Code: "too_large", Status: 413, Title: "The frame is too large", Detail: "A request may have 64 KiB at most", LockName: k.name}
+			return tooLarge(k.name)
 		}
 		return nil
 	}
 	c.startLink()
 	return nil
+}
+
+// tooLarge is the error of a call whose frame is more than the service takes.
+func tooLarge(name string) error {
+	return &APIError{Code: "too_large", Status: 413, Title: "The frame is too large", Detail: "A request may have 64 KiB at most", LockName: name}
 }
 
 // refresh asks for the place of a waiting acquire again, with more time. c.mu is held.

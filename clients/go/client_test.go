@@ -80,6 +80,15 @@ func TestNamesOfAllKinds(t *testing.T) {
 	}
 }
 
+// Before there is a connection, too, a frame that no service would take is an error at once.
+func TestTooLargeAtFirst(t *testing.T) {
+	t.Parallel()
+	_, err := client(t, shared(t).url).TryAcquire(t.Context(), name(t), time.Second, lock.WithMetadata(map[string]any{"x": strings.Repeat("x", 100_000)}))
+	if !errors.Is(err, lock.ErrTooLarge) {
+		t.Fatal(err)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for _, opts := range [][]lock.ClientOption{nil, {lock.WithoutWebSocket()}} {

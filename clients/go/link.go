@@ -248,7 +248,10 @@ func (c *Client) resend(n *conn, k *call) {
 		k.id, k.queued = c.lastID, false
 		c.pending[k.id] = k
 	}
-	n.put(k)
+	if !n.put(k) {
+		c.end(k, answer{err: tooLarge(k.name)})
+		return
+	}
 	if k.kind == callAcquire && k.unattended {
 		c.takeBack(k)
 	}

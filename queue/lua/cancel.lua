@@ -2,7 +2,7 @@
 -- cancel.lua: leave the line, or give back a grant that nobody took.
 --
 -- ARGV  4 name, 5 member, 6 lockId, 7 "leave", or "park" to keep the place for the grace
---       8 the state in which the call that gives up got its grant, "" where nobody else can have taken it up
+--       8 the states in which the calls that give up got their grant, "" where nobody else can have taken it up
 --       9 what is left of the wait (ms), for the place that a grant given back leaves behind
 -- Answers, with holders as rows of lockId and value
 --       left       it waited, and waits no more
@@ -16,7 +16,7 @@ local name, member, id, how, left = ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber
 local lock = open(name)
 local h = lock.holders[id]
 if h then
-  if h.state ~= 'P' and ARGV[8] ~= '' and h.state ~= ARGV[8] then return finish('kept', lock, sample(lock)) end
+  if h.state ~= 'P' and ARGV[8] ~= '' and not string.find(ARGV[8], h.state, 1, true) then return finish('kept', lock, sample(lock)) end
   local d, unclaimed = describe(h), h.state == 'P'
   drop(lock, h, 'released')
   -- A grant that never reached its client leaves the place as it was: kept aside, where the client is to come back.
