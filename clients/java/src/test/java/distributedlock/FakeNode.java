@@ -152,12 +152,18 @@ final class FakeNode implements AutoCloseable {
         int opcode = in.readUnsignedByte() & 0x0f;
         int length = in.readUnsignedByte() & 0x7f;
         length = length == 126 ? in.readUnsignedShort() : length == 127 ? (int) in.readLong() : length;
-        byte[] mask = in.readNBytes(4);
-        byte[] text = in.readNBytes(length);
+        byte[] mask = new byte[4];
+        in.readFully(mask);
+        byte[] text = new byte[length];
+        in.readFully(text);
         for (int i = 0; i < text.length; i++) {
             text[i] ^= mask[i % 4];
         }
-        return opcode == 8 ? null : new String(text, StandardCharsets.UTF_8);
+        return switch (opcode) {
+            case 1 -> new String(text, StandardCharsets.UTF_8);
+            case 8 -> null;
+            default -> frame(in); // a ping, which a client that gives this node up does not miss
+        };
     }
 
     @Override
