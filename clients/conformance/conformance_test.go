@@ -62,18 +62,6 @@ func programs(t *testing.T) options {
 
 var binDir string
 
-// TestGoSDK runs every case with the Go SDK's testclient.
-func TestGoSDK(t *testing.T) {
-	o := programs(t)
-	var out bytes.Buffer
-	o.out = &out
-	err := runSuite(t.Context(), &o)
-	if err != nil {
-		t.Fatalf("%v\n%s", err, &out)
-	}
-	t.Log("\n" + out.String())
-}
-
 // planted are lies, and the cases that must catch them.
 var planted = map[string][]string{
 	"early-grant":     {"wait-until-released", "order-of-a-line", "readers-and-writers"},

@@ -61,7 +61,7 @@ func command(ctx context.Context, args []string) error {
 		return nil
 	})
 	pattern := fs.String("run", "", "only cases whose name matches the `regexp`")
-	fs.IntVar(&o.parallel, "parallel", max(4, 2*runtime.NumCPU()), "how many cases run at once, each with a Redis and nodes of its own")
+	fs.IntVar(&o.parallel, "parallel", max(4, 3*runtime.NumCPU()), "how many cases run at once, each with a Redis and nodes of its own")
 	fs.BoolVar(&o.verbose, "v", false, "show every transcript, not only those of failed cases")
 	fs.BoolVar(&o.slow, "slow", false, "run the cases, too, that take more than a minute")
 	fs.BoolVar(&o.again, "again", false, "play up to 5 failed cases again, one at a time: for machines that are busy with other things")
