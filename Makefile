@@ -13,6 +13,8 @@ SDKS = $(shell scripts/setup languages)
 
 # The race detector needs a C compiler; scripts/setup says so loudly where there is none.
 RACE = $(shell command -v "$${CC:-cc}" >/dev/null && echo -race)
+# Most tests wait more than they work: more of them at once than there are processors.
+ATONCE = -parallel 6
 # A Redis that all packages share serves them one after another.
 SERIAL = $(if $(TEST_REDIS_ADDR),-p 1)
 
@@ -40,8 +42,8 @@ sdks: ## linters, types and tests of the SDKs in other languages, their packages
 
 .PHONY: test
 test: setup ## every test, with the race detector, and the linters; installs what it needs
-	$(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) $(SERIAL) -timeout 20m ./...
-	for m in $(MODULES); do (cd $$m && $(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) -timeout 20m ./...); done
+	$(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) $(SERIAL) $(ATONCE) -timeout 20m ./...
+	for m in $(MODULES); do (cd $$m && $(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) $(ATONCE) -timeout 20m ./...); done
 	$(MAKE) --no-print-directory sdks lint
 	$(MAKE) --no-print-directory conformance ARGS=-again
 
