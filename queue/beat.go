@@ -15,6 +15,9 @@ type Pulse struct {
 	// Missed is whether the node had been silent so long that it counted as dead here, or Redis lost its data: its
 	// waiting requests may have been put aside and must ask for their places again.
 	Missed bool
+	// Moved is whether the node had to connect anew and found another instance, which need not know of its latest
+	// requests: they must ask again too.
+	Moved bool
 	// Claims is whether grants may wait to be claimed.
 	Claims bool
 	// Next is how long until the next lease needs a look; 0 for none. Mine is whether that is this node's own to see to.
@@ -54,8 +57,43 @@ func (s *Store) Beat(ctx context.Context, counters map[string]int64) (pulses []P
 			return nil, false, readError("SET", err)
 		}
 	}
+	s.links.fine()
+	moved, err := s.moved(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	for p := range pulses {
+		pulses[p].Moved = moved
+	}
 	told, err = s.tell(ctx, counters)
 	return pulses, told, err
+}
+
+// moved reports whether a client had to connect anew, perhaps within this very beat, and found another instance.
+func (s *Store) moved(ctx context.Context) (bool, error) {
+	if !s.links.moved.Load() {
+		return false, nil
+	}
+	s.lanes.reconnect(ctx)
+	now, err := s.whichInstance(ctx)
+	if err != nil {
+		return false, err
+	}
+	s.links.moved.Store(false)
+	before := s.instance.Swap(&now)
+	return before == nil || *before != now || s.opts.Embedded, nil
+}
+
+// whichInstance tells one life of a Redis, as a master, from all others.
+func (s *Store) whichInstance(ctx context.Context) (string, error) {
+	if s.opts.Embedded {
+		return "", nil
+	}
+	info, err := s.client.Do(ctx, s.client.B().Info().Section("server", "replication").Build()).ToString()
+	if err != nil {
+		return "", readError("INFO", err)
+	}
+	return infoField(info, "run_id") + " " + infoField(info, "master_replid"), nil
 }
 
 // tell adds to the fleet's counters.
@@ -80,6 +118,7 @@ func (s *Store) readPulse(res []rueidis.RedisResult, now int64) (Pulse, error) {
 	if rueidis.IsRedisNil(err) {
 		p.Missed = true
 	} else if err != nil {
+		s.heed(err)
 		return p, readError("GETEX", err)
 	}
 	p.Claims = before == "claim"

@@ -122,6 +122,7 @@ func withJobs[C interface{ Arg(arg ...string) C }](cmd C, jobs []job) C {
 func (a *lane) tell(r *run, result rueidis.RedisResult, took time.Duration) {
 	answers, err := result.ToArray()
 	if err != nil {
+		a.s.heed(err)
 		a.failed(r, explain(r.sc.name, err), took)
 		return
 	}

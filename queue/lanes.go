@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -58,7 +59,7 @@ func openLanes(s *Store) (*lanes, error) {
 	for range laneCount {
 		o := s.opts
 		o.Quiet = true
-		c, err := Connect(o)
+		c, err := s.dialled(o)
 		if err != nil {
 			l.close()
 			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -69,6 +70,17 @@ func openLanes(s *Store) (*lanes, error) {
 		l.ended.Go(func() { (&lane{l: l, s: s, c: c}).run() })
 	}
 	return l, nil
+}
+
+// reconnect has the lanes find out that their connections are broken now, and not by a call whose outcome would be unknown.
+func (l *lanes) reconnect(ctx context.Context) {
+	for _, c := range l.clients {
+		for range 2 { // the first may be what finds it
+			if c.Do(ctx, c.B().Ping().Build()).Error() == nil {
+				break
+			}
+		}
+	}
 }
 
 // submit puts a call in line; flush sends it, if no lane has taken it before.

@@ -111,6 +111,7 @@ func (s *Store) head() [3]string {
 func (s *Store) read(sc *script, res rueidis.RedisResult) (reply, error) {
 	msgs, err := res.ToArray()
 	if err != nil {
+		s.heed(err)
 		return reply{}, explain(sc.name, err)
 	}
 	return s.understand(sc.name, msgs)
@@ -135,6 +136,13 @@ func (s *Store) remember(token int64) {
 		if token <= seen || s.floor.CompareAndSwap(seen, token) {
 			return
 		}
+	}
+}
+
+// heed sees whether a Redis refuses to write as it is no master any more.
+func (s *Store) heed(err error) {
+	if e, ok := rueidis.IsRedisErr(err); ok && strings.HasPrefix(e.Error(), "READONLY") {
+		s.links.refused()
 	}
 }
 

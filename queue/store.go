@@ -33,6 +33,8 @@ type Options struct {
 	Quiet bool
 	// Patch, where set, changes a script's source before it is loaded: for tests that plant mistakes.
 	Patch func(script, source string) string
+	// Moved, where set, is told that the Sentinels name another master.
+	Moved func(from, to string)
 	// Observe, where set, is told of every script run.
 	Observe func(script string, took time.Duration, err error)
 }
@@ -41,10 +43,13 @@ type Options struct {
 type Store struct {
 	opts   Options
 	client rueidis.Client
+	links  *links
 	keys   keyspace
 	clock  redisClock
 	floor  atomic.Int64
 	lanes  *lanes
+	// instance is which Redis was last known to answer.
+	instance atomic.Pointer[string]
 
 	// returns is calls for releases alone, which are done even where Redis is out of memory.
 	calls, returns, renew, cancel, claim, due, force, bury, status, stats script
@@ -66,27 +71,56 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.CommandTimeout == 0 {
 		opts.CommandTimeout = 1500 * time.Millisecond
 	}
-	client, err := Connect(opts)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	s := &Store{opts: opts, links: newLinks(&opts.Redis), keys: newKeyspace(opts.Prefix, opts.Partitions), clock: redisClock{start: time.Now()}}
+	if opts.Redis.Sentinel.MasterSet != "" {
+		s.links.follow = newFollower(&opts, s.links)
 	}
-	s := &Store{opts: opts, client: client, keys: newKeyspace(opts.Prefix, opts.Partitions), clock: redisClock{start: time.Now()}}
+	if err := s.connect(ctx); err != nil {
+		s.closeClients()
+		return nil, err
+	}
+	return s, nil
+}
+
+// connect makes the clients, and the scripts.
+func (s *Store) connect(ctx context.Context) (err error) {
+	if s.client, err = s.Connect(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
 	for name, sc := range map[string]*script{"calls": &s.calls, "renew": &s.renew,
 		"cancel": &s.cancel, "claim": &s.claim, "due": &s.due, "force": &s.force, "bury": &s.bury,
 		"status": &s.status, "stats": &s.stats, "session": &s.session, "resume": &s.resume, "detach": &s.detach,
 		"orphan": &s.orphan, "look": &s.look, "fail": &s.fail} {
-		*sc = loadScript(name, &opts)
+		*sc = loadScript(name, &s.opts)
 	}
 	_, body, _ := strings.Cut(source("calls"), "\n")
-	s.returns = makeScript("calls", evenFull, body, &opts)
+	s.returns = makeScript("calls", evenFull, body, &s.opts)
 	if err = s.check(ctx); err == nil {
 		s.lanes, err = openLanes(s)
 	}
-	if err != nil {
-		client.Close()
-		return nil, err
+	return err
+}
+
+func (s *Store) closeClients() {
+	if s.client != nil {
+		s.client.Close()
 	}
-	return s, nil
+	if s.links.follow != nil {
+		s.links.follow.close()
+	}
+}
+
+// Connect makes one more client, which goes where the store's own go: to the master, wherever that is.
+func (s *Store) Connect() (rueidis.Client, error) { return s.dialled(s.opts) }
+
+func (s *Store) dialled(opts Options) (rueidis.Client, error) {
+	o := &opts.Redis
+	if s.links.follow != nil {
+		// The driver sees one address, behind which the master may move.
+		o.InitAddress, o.Sentinel, o.ForceSingleClient = []string{"master " + o.Sentinel.MasterSet}, rueidis.SentinelOption{}, true
+	}
+	o.DialCtxFn = s.links.dialer()
+	return Connect(opts)
 }
 
 // Connect makes a Redis client as the options say: no retries, as a repeated script could run twice; no client-side
@@ -111,11 +145,14 @@ func Connect(opts Options) (rueidis.Client, error) {
 // Close ends the connections.
 func (s *Store) Close() {
 	s.lanes.close()
-	s.client.Close()
+	s.closeClients()
 }
 
 // Node is the id under which this store speaks.
 func (s *Store) Node() string { return s.opts.Node }
+
+// FailsOver is whether another Redis takes over where one is gone.
+func (s *Store) FailsOver() bool { return s.links.follow != nil }
 
 // Partitions is how many there are.
 func (s *Store) Partitions() int { return s.keys.partitions }
@@ -174,7 +211,9 @@ func (s *Store) check(ctx context.Context) error {
 	if err == nil && have != want {
 		return fmt.Errorf("%w: it was set up with %s partitions, and this node is told to use %s (REDIS_PARTITIONS)", ErrSetup, have, want)
 	}
-	return nil
+	now, err := s.whichInstance(ctx)
+	s.instance.Store(&now)
+	return err
 }
 
 // checkNumbers sees that the scripts can print tokens, which a Redis built for 32 bits could not.

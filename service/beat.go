@@ -43,6 +43,10 @@ func (m *Manager) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	called := !m.up.Load() && slices.ContainsFunc(pulses, func(p queue.Pulse) bool { return p.Missed || p.Moved && m.store.FailsOver() })
+	if called {
+		m.rollCall(ctx, pulses)
+	}
 	if !m.up.Swap(true) {
 		m.log.Info("redis answers")
 		for _, p := range m.parts {
@@ -61,8 +65,8 @@ func (m *Manager) once(ctx context.Context) error {
 				return err
 			}
 		}
-		if pulse.Missed && (p.places.any() || m.sessions.any()) {
-			p.doubted.Store(true)
+		if !called {
+			p.heed(pulse)
 		}
 		if pulse.Claims || p.doubted.Load() {
 			signal(p.bell)
@@ -77,6 +81,33 @@ func (m *Manager) once(ctx context.Context) error {
 	}
 	m.tidy(ctx, dead)
 	return nil
+}
+
+// rollCallTime is how long a roll call lasts. All nodes look for a Redis that is away at half that pace or quicker.
+const rollCallTime = queue.Beat / 4
+
+// rollCall has the node show itself and its waiting requests to a Redis that was away for so long that all nodes count as gone,
+// or that is another instance and may have missed the latest of them, before it does anything else: the first node to
+// come back would else pass over the waiting requests of the others.
+func (m *Manager) rollCall(ctx context.Context, pulses []queue.Pulse) {
+	m.calling.Store(true)
+	defer m.calling.Store(false)
+	for i, pulse := range pulses {
+		if m.parts[i].heed(pulse) {
+			signal(m.parts[i].bell)
+		}
+	}
+	m.pause(ctx, rollCallTime)
+}
+
+// heed has the partition's waiting requests look up their places if something may have happened to them unseen. It
+// reports whether it has.
+func (p *partition) heed(pulse queue.Pulse) bool {
+	if (pulse.Missed || pulse.Moved) && (p.places.any() || p.m.sessions.any()) {
+		p.doubted.Store(true)
+		return true
+	}
+	return false
 }
 
 // tidy does what may take longer than a beat, beside the beats and once at a time.

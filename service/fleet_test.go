@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
@@ -55,7 +54,10 @@ type member struct {
 func (f *fleet) node(change ...func(*queue.Options)) *member {
 	f.t.Helper()
 	f.nodes++
-	o := queue.Options{Node: fmt.Sprintf("node-%d", f.nodes), Redis: queue.At(f.redis.Network(), f.redis.Addr())}
+	o := queue.Options{Node: fmt.Sprintf("node-%d", f.nodes)}
+	if f.redis != nil {
+		o.Redis = queue.At(f.redis.Network(), f.redis.Addr())
+	}
 	for _, c := range change {
 		c(&o)
 	}
@@ -64,7 +66,7 @@ func (f *fleet) node(change ...func(*queue.Options)) *member {
 		f.t.Fatal(err)
 	}
 	m := New(store, Options{RenewalInterval: 5 * time.Second, MaxHold: time.Hour, Grace: f.grace, MaxQueue: 10000, Deadlocks: !f.blind,
-		Connect: func() (rueidis.Client, error) { return queue.Connect(o) }, Log: zaptest.NewLogger(f.t, zaptest.Level(zap.ErrorLevel)).Named(o.Node)})
+		Connect: store.Connect, Log: zaptest.NewLogger(f.t, zaptest.Level(zap.ErrorLevel)).Named(o.Node)})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -54,6 +54,7 @@ type Manager struct {
 	detector *detector // nil where deadlocks are not looked for
 	waiting  atomic.Int64
 	up       atomic.Bool
+	calling  atomic.Bool // while a roll call goes on
 	probe    chan struct{}
 	draining chan struct{}
 	drain    sync.Once

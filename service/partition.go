@@ -95,7 +95,7 @@ func (p *partition) run(ctx context.Context) error {
 // answer claims what other nodes granted to waiters here. While Redis is away nothing is asked: the beat that finds it
 // back rings again.
 func (p *partition) answer(ctx context.Context) {
-	if !p.m.up.Load() {
+	if !p.m.up.Load() && !p.m.calling.Load() {
 		return
 	}
 	if p.doubted.Load() {
