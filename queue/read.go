@@ -171,6 +171,8 @@ type Health struct {
 	Evicts bool
 	// Policy is its maxmemory-policy.
 	Policy string
+	// Warnings are what [Store.Advice] says, where somebody asked for it.
+	Warnings []string
 }
 
 // Health asks Redis how it is.

@@ -26,6 +26,7 @@ func (c *call) health() error {
 	w.text("mode", h.Mode)
 	w.latency("latencyMs", h.Latency)
 	w.text("role", h.Role)
+	w.texts("warnings", h.Warnings)
 	w.close('}')
 	w.text("version", c.s.opts.Version)
 	w.seconds("uptime", time.Since(c.s.opts.Started))

@@ -150,7 +150,8 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		fake := newFake()
 		fake.status, fake.listed, fake.next = oneHolder(), []queue.Status{oneHolder()}, "x"
 		fake.totals = someTotals()
-		fake.shown, fake.redis = someGraph(), queue.Health{Mode: "standalone", Role: "master", Latency: time.Millisecond}
+		fake.shown, fake.redis = someGraph(), queue.Health{Mode: "standalone", Role: "master", Latency: time.Millisecond,
+			Warnings: []string{"maxmemory-policy is \"allkeys-lru\"", "another"}}
 		if live.set != nil {
 			live.set(fake)
 		}
