@@ -34,6 +34,9 @@ func (s *Store) Advice(ctx context.Context) ([]string, error) {
 	var all []string
 	for _, node := range s.client.Nodes() {
 		u, master, err := s.setupOf(ctx, node)
+		if err != nil && s.opts.Cluster {
+			continue // one of many; that it is away is told elsewhere
+		}
 		if err != nil {
 			return nil, err
 		}

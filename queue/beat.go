@@ -30,10 +30,33 @@ type Pulse struct {
 func (s *Store) Beat(ctx context.Context, counters map[string]int64) (pulses []Pulse, told bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
 	defer cancel()
+	pulses, told, err = s.beat(ctx, counters)
+	s.owed.Lock()
+	defer s.owed.Unlock()
+	for p := range pulses {
+		owed := &s.owed.pulses[p]
+		owed.Missed, owed.Moved = owed.Missed || pulses[p].Missed, owed.Moved || pulses[p].Moved
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	for p := range pulses {
+		pulses[p].Missed, pulses[p].Moved = s.owed.pulses[p].Missed, s.owed.pulses[p].Moved
+		s.owed.pulses[p] = Pulse{}
+	}
+	return pulses, told, nil
+}
+
+// owed is what beats found that then failed: the node has shown itself by then, and the next beat would not find it again.
+type owed struct {
+	sync.Mutex
+	pulses []Pulse
+}
+
+func (s *Store) beat(ctx context.Context, counters map[string]int64) (pulses []Pulse, told bool, err error) {
 	if err := s.readClock(ctx); err != nil { // apart from the rest, as it belongs to no slot
 		return nil, false, err
 	}
-	now := s.clock.now()
 	cmds := make(rueidis.Commands, 0, 2*s.keys.partitions)
 	for _, base := range s.keys.bases {
 		// A read that moves the key's end is allowed even where Redis is out of memory; a SET would not be.
@@ -45,8 +68,8 @@ func (s *Store) Beat(ctx context.Context, counters map[string]int64) (pulses []P
 	pulses = make([]Pulse, s.keys.partitions)
 	var shown rueidis.Commands
 	for p := range pulses {
-		if pulses[p], err = s.readPulse(res[2*p:2*p+2], now); err != nil {
-			return nil, false, err
+		if pulses[p], err = s.readPulse(res[2*p:2*p+2], s.clockOf(p).now()); err != nil {
+			return pulses, false, err
 		}
 		if pulses[p].Missed || pulses[p].Claims {
 			shown = append(shown, s.client.B().Set().Key(s.keys.bases[p]+keyNode+s.opts.Node).Value("here").Px(nodeTTL).Build())
@@ -54,46 +77,15 @@ func (s *Store) Beat(ctx context.Context, counters map[string]int64) (pulses []P
 	}
 	for _, r := range s.client.DoMulti(ctx, shown...) {
 		if err := r.Error(); err != nil && !refusedByRedis(err) {
-			return nil, false, readError("SET", err)
+			return pulses, false, readError("SET", err)
 		}
 	}
 	s.links.fine()
-	moved, err := s.moved(ctx)
-	if err != nil {
-		return nil, false, err
-	}
-	for p := range pulses {
-		pulses[p].Moved = moved
+	if err := s.moved(ctx, pulses); err != nil {
+		return pulses, false, err
 	}
 	told, err = s.tell(ctx, counters)
 	return pulses, told, err
-}
-
-// moved reports whether a client had to connect anew, perhaps within this very beat, and found another instance.
-func (s *Store) moved(ctx context.Context) (bool, error) {
-	if !s.links.moved.Load() {
-		return false, nil
-	}
-	s.lanes.reconnect(ctx)
-	now, err := s.whichInstance(ctx)
-	if err != nil {
-		return false, err
-	}
-	s.links.moved.Store(false)
-	before := s.instance.Swap(&now)
-	return before == nil || *before != now || s.opts.Embedded, nil
-}
-
-// whichInstance tells one life of a Redis, as a master, from all others.
-func (s *Store) whichInstance(ctx context.Context) (string, error) {
-	if s.opts.Embedded {
-		return "", nil
-	}
-	info, err := s.client.Do(ctx, s.client.B().Info().Section("server", "replication").Build()).ToString()
-	if err != nil {
-		return "", readError("INFO", err)
-	}
-	return infoField(info, "run_id") + " " + infoField(info, "master_replid"), nil
 }
 
 // tell adds to the fleet's counters.

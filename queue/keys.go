@@ -87,12 +87,23 @@ type keyspace struct {
 	prefix     string
 	partitions int
 	bases      []string
+	// declared are what a script on each partition declares.
+	declared [][]string
 }
 
-func newKeyspace(prefix string, partitions int) keyspace {
+// newKeyspace names the keys. In a cluster, scripts declare two keys that never exist: while a slot moves from one master to
+// another, key by key, Redis then refuses them at both ends (TRYAGAIN), where it would run one that declares a single
+// key on whatever part of the partition it has.
+// https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#multi-key-operations
+func newKeyspace(prefix string, partitions int, cluster bool) keyspace {
 	k := keyspace{prefix: prefix + ":", partitions: partitions}
 	for p := range partitions {
-		k.bases = append(k.bases, k.prefix+"{"+strconv.Itoa(p)+"}:")
+		base := k.prefix + "{" + strconv.Itoa(p) + "}:"
+		keys := []string{base}
+		if cluster {
+			keys = append(keys, base+"moving")
+		}
+		k.bases, k.declared = append(k.bases, base), append(k.declared, keys)
 	}
 	return k
 }

@@ -48,9 +48,12 @@ func (a *lane) run() {
 // send makes the calls and tells what came of them.
 func (a *lane) send(jobs []job) {
 	a.pack(jobs)
-	head := a.s.head()
+	head := a.s.head(0)
 	a.cmds = a.cmds[:0]
 	for i := range a.runs {
+		if a.s.opts.Cluster { // each master has a clock of its own
+			head = a.s.head(a.runs[i].partition)
+		}
 		a.cmds = append(a.cmds, a.command(&a.runs[i], head[:], false))
 	}
 	begin := time.Now()
@@ -58,6 +61,7 @@ func (a *lane) send(jobs []job) {
 	for i := range a.runs {
 		r := &a.runs[i]
 		if isNoScript(results[i].Error()) {
+			head = a.s.head(r.partition)
 			results[i] = a.c.Do(context.Background(), a.command(r, head[:], true))
 		}
 		a.tell(r, results[i], time.Since(begin))
@@ -100,11 +104,11 @@ func (a *lane) with(j *job) *run {
 }
 
 func (a *lane) command(r *run, head []string, whole bool) rueidis.Completed {
-	key := a.s.keys.bases[r.partition]
+	keys := a.s.keys.declared[r.partition]
 	if whole {
-		return withJobs(a.c.B().Eval().Script(r.sc.text).Numkeys(1).Key(key).Arg(head...), r.jobs).Build()
+		return withJobs(a.c.B().Eval().Script(r.sc.text).Numkeys(int64(len(keys))).Key(keys...).Arg(head...), r.jobs).Build()
 	}
-	return withJobs(a.c.B().Evalsha().Sha1(r.sc.sha).Numkeys(1).Key(key).Arg(head...), r.jobs).Build()
+	return withJobs(a.c.B().Evalsha().Sha1(r.sc.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(head...), r.jobs).Build()
 }
 
 // withJobs adds the arguments of the calls.
@@ -140,7 +144,7 @@ func (a *lane) tell(r *run, result rueidis.RedisResult, took time.Duration) {
 		}
 		var got reply
 		if err == nil {
-			got, err = a.s.understand(r.sc.name, own)
+			got, err = a.s.understand(r.sc.name, r.partition, own)
 		}
 		if err == nil && got.word == "late" {
 			a.again(j, took)

@@ -54,9 +54,14 @@ type job struct {
 }
 
 // openLanes connects. Nothing else uses these connections, so that the driver writes and reads on the lane's own goroutine.
+// In a cluster the lanes share the store's client: a client of their own would learn of a new master at another time.
 func openLanes(s *Store) (*lanes, error) {
 	l := &lanes{s: s, wake: make(chan struct{}, laneCount)}
 	for range laneCount {
+		if s.opts.Cluster {
+			l.ended.Go(func() { (&lane{l: l, s: s, c: s.client}).run() })
+			continue
+		}
 		o := s.opts
 		o.Quiet = true
 		c, err := s.dialled(o)

@@ -92,37 +92,37 @@ func (s *Store) run(ctx context.Context, sc *script, partition int, args ...stri
 func (s *Store) once(ctx context.Context, sc *script, partition int, args []string) (reply, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.CommandTimeout)
 	defer cancel()
-	head := s.head()
-	base := s.keys.bases[partition]
-	res := s.client.Do(ctx, s.client.B().Evalsha().Sha1(sc.sha).Numkeys(1).Key(base).Arg(head[:]...).Arg(args...).Build())
+	head := s.head(partition)
+	keys := s.keys.declared[partition]
+	res := s.client.Do(ctx, s.client.B().Evalsha().Sha1(sc.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(head[:]...).Arg(args...).Build())
 	if isNoScript(res.Error()) {
-		res = s.client.Do(ctx, s.client.B().Eval().Script(sc.text).Numkeys(1).Key(base).Arg(head[:]...).Arg(args...).Build())
+		res = s.client.Do(ctx, s.client.B().Eval().Script(sc.text).Numkeys(int64(len(keys))).Key(keys...).Arg(head[:]...).Arg(args...).Build())
 	}
-	return s.read(sc, res)
+	return s.read(sc, partition, res)
 }
 
 // head is what every call of a script begins with.
-func (s *Store) head() [3]string {
-	notAfter := s.clock.now()/1000 + s.opts.CommandTimeout.Milliseconds()
+func (s *Store) head(partition int) [3]string {
+	notAfter := s.clockOf(partition).now()/1000 + s.opts.CommandTimeout.Milliseconds()
 	return [3]string{strconv.FormatInt(notAfter, 10), strconv.FormatInt(s.floor.Load(), 10), s.opts.Node}
 }
 
 // read reads an answer, and learns the time and the tokens in it.
-func (s *Store) read(sc *script, res rueidis.RedisResult) (reply, error) {
+func (s *Store) read(sc *script, partition int, res rueidis.RedisResult) (reply, error) {
 	msgs, err := res.ToArray()
 	if err != nil {
 		s.heed(err)
 		return reply{}, explain(sc.name, err)
 	}
-	return s.understand(sc.name, msgs)
+	return s.understand(sc.name, partition, msgs)
 }
 
-func (s *Store) understand(what string, msgs []rueidis.RedisMessage) (reply, error) {
+func (s *Store) understand(what string, partition int, msgs []rueidis.RedisMessage) (reply, error) {
 	r, err := readReply(msgs)
 	if err != nil {
 		return reply{}, fmt.Errorf("%s: %w", what, err)
 	}
-	s.clock.learn(r.micros)
+	s.clockOf(partition).learn(r.micros)
 	for i := range r.Handed {
 		s.remember(r.Handed[i].Token)
 	}

@@ -19,6 +19,8 @@ import (
 type Options struct {
 	// Redis is how to connect. Retries and client-side caching are switched off whatever it says.
 	Redis rueidis.ClientOption
+	// Cluster is set where that is a Redis Cluster.
+	Cluster bool
 	// Prefix begins every key. Default "dl".
 	Prefix string
 	// Partitions must be the same on every node of a store. Default 8.
@@ -48,8 +50,11 @@ type Store struct {
 	clock  redisClock
 	floor  atomic.Int64
 	lanes  *lanes
-	// instance is which Redis was last known to answer.
-	instance atomic.Pointer[string]
+	// instances are which Redis was last known to answer: see instancesNow.
+	instances atomic.Pointer[[]string]
+	owed      owed
+	// clocks are those of the partitions' masters in a cluster.
+	clocks []redisClock
 
 	// returns is calls for releases alone, which are done even where Redis is out of memory.
 	calls, returns, renew, cancel, claim, due, force, bury, status, stats script
@@ -71,7 +76,15 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.CommandTimeout == 0 {
 		opts.CommandTimeout = 1500 * time.Millisecond
 	}
-	s := &Store{opts: opts, links: newLinks(&opts.Redis), keys: newKeyspace(opts.Prefix, opts.Partitions), clock: redisClock{start: time.Now()}}
+	s := &Store{opts: opts, links: newLinks(&opts.Redis), keys: newKeyspace(opts.Prefix, opts.Partitions, opts.Cluster),
+		clock: redisClock{start: time.Now()}}
+	s.owed.pulses = make([]Pulse, opts.Partitions)
+	if opts.Cluster {
+		s.clocks = make([]redisClock, opts.Partitions)
+		for p := range s.clocks {
+			s.clocks[p].start = s.clock.start
+		}
+	}
 	if opts.Redis.Sentinel.MasterSet != "" {
 		s.links.follow = newFollower(&opts, s.links)
 	}
@@ -84,8 +97,11 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 
 // connect makes the clients, and the scripts.
 func (s *Store) connect(ctx context.Context) (err error) {
-	if s.client, err = s.Connect(); err != nil {
+	if s.client, err = s.dialled(s.opts); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if s.opts.Cluster && s.client.Mode() != rueidis.ClientModeCluster {
+		return fmt.Errorf("%w: it is no cluster (REDIS_CLUSTER)", ErrSetup)
 	}
 	for name, sc := range map[string]*script{"calls": &s.calls, "renew": &s.renew,
 		"cancel": &s.cancel, "claim": &s.claim, "due": &s.due, "force": &s.force, "bury": &s.bury,
@@ -110,8 +126,14 @@ func (s *Store) closeClients() {
 	}
 }
 
-// Connect makes one more client, which goes where the store's own go: to the master, wherever that is.
-func (s *Store) Connect() (rueidis.Client, error) { return s.dialled(s.opts) }
+// Connect makes one more client, for subscriptions: to the master, wherever that is, or to any node of a cluster, as each
+// of them brings what is published on any.
+func (s *Store) Connect() (rueidis.Client, error) {
+	if s.opts.Cluster {
+		return s.anyNode()
+	}
+	return s.dialled(s.opts)
+}
 
 func (s *Store) dialled(opts Options) (rueidis.Client, error) {
 	o := &opts.Redis
@@ -136,6 +158,10 @@ func Connect(opts Options) (rueidis.Client, error) {
 	}
 	o.RingScaleEachConn = 13 // a full ring ignores deadlines; 8,192 commands under way do not fill it
 	o.ClientName = "lockd-" + opts.Node
+	if opts.Cluster {
+		o.ForceSingleClient = false
+		o.ClusterOption.ShardsRefreshInterval, o.ClusterOption.MaxMovedRedirections = time.Second, 4
+	}
 	if o.PipelineMultiplex == 0 {
 		o.PipelineMultiplex = -1
 	}
@@ -152,7 +178,10 @@ func (s *Store) Close() {
 func (s *Store) Node() string { return s.opts.Node }
 
 // FailsOver is whether another Redis takes over where one is gone.
-func (s *Store) FailsOver() bool { return s.links.follow != nil }
+func (s *Store) FailsOver() bool { return s.links.follow != nil || s.opts.Cluster }
+
+// InCluster is whether the store is in a Redis Cluster.
+func (s *Store) InCluster() bool { return s.opts.Cluster }
 
 // Partitions is how many there are.
 func (s *Store) Partitions() int { return s.keys.partitions }
@@ -211,8 +240,8 @@ func (s *Store) check(ctx context.Context) error {
 	if err == nil && have != want {
 		return fmt.Errorf("%w: it was set up with %s partitions, and this node is told to use %s (REDIS_PARTITIONS)", ErrSetup, have, want)
 	}
-	now, err := s.whichInstance(ctx)
-	s.instance.Store(&now)
+	now, err := s.instancesNow(ctx)
+	s.instances.Store(&now)
 	return err
 }
 
@@ -226,15 +255,6 @@ func (s *Store) checkNumbers(ctx context.Context) error {
 	if got != most {
 		return fmt.Errorf("%w: its Lua has no integers of 53 bits", ErrSetup)
 	}
-	return nil
-}
-
-func (s *Store) readClock(ctx context.Context) error {
-	at, err := s.client.Do(ctx, s.client.B().Time().Build()).AsIntSlice()
-	if err != nil || len(at) != 2 {
-		return readError("TIME", err)
-	}
-	s.clock.learn(at[0]*1e6 + at[1])
 	return nil
 }
 

@@ -83,8 +83,12 @@ func (m *Manager) once(ctx context.Context) error {
 	return nil
 }
 
-// rollCallTime is how long a roll call lasts. All nodes look for a Redis that is away at half that pace or quicker.
-const rollCallTime = queue.Beat / 4
+// rollCallTime is how long a roll call lasts. All nodes look for a Redis that is away at half that pace or quicker. In a
+// cluster, where the driver learns of a new master up to a second late, it is spreadRollCall.
+const (
+	rollCallTime   = queue.Beat / 4
+	spreadRollCall = queue.Beat
+)
 
 // rollCall has the node show itself and its waiting requests to a Redis that was away for so long that all nodes count as gone,
 // or that is another instance and may have missed the latest of them, before it does anything else: the first node to
@@ -96,6 +100,10 @@ func (m *Manager) rollCall(ctx context.Context, pulses []queue.Pulse) {
 		if m.parts[i].heed(pulse) {
 			signal(m.parts[i].bell)
 		}
+	}
+	if m.store.InCluster() {
+		m.pause(ctx, spreadRollCall)
+		return
 	}
 	m.pause(ctx, rollCallTime)
 }
@@ -146,6 +154,10 @@ func (m *Manager) bury(ctx context.Context, dead []string) error {
 			return err
 		}
 		if err := m.store.StrikeNode(ctx, node); err != nil {
+			return err
+		}
+		// It may have come back meanwhile, and be one of the fleet again.
+		if still, err := m.store.Dead(ctx); err != nil || !slices.Contains(still, node) {
 			return err
 		}
 		if err := m.store.Forget(ctx, node); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -92,24 +93,24 @@ func again(err error) bool {
 }
 
 // insist acquires as a client does that is told to ask again. It returns how often it was.
-func insist(ctx context.Context, n *member, q *queue.Request) (g queue.Grant, told int, err error) {
+func insist(ctx context.Context, n *member, q *queue.Request, pace time.Duration) (g queue.Grant, told int, err error) {
 	for {
 		if g, _, err = n.Acquire(ctx, q); !again(err) || ctx.Err() != nil {
 			return g, told, err
 		}
 		told++
 		q.Known = true
-		n.pause(ctx, 25*time.Millisecond)
+		n.pause(ctx, pace)
 	}
 }
 
 // giveBack releases as a client does that is told to ask again.
-func giveBack(ctx context.Context, n *member, name, client, lockID string) error {
+func giveBack(ctx context.Context, n *member, name, client, lockID string, pace time.Duration) error {
 	for {
 		if _, err := n.Release(ctx, name, client, lockID); !again(err) || ctx.Err() != nil {
 			return err
 		}
-		n.pause(ctx, 25*time.Millisecond)
+		n.pause(ctx, pace)
 	}
 }
 
@@ -119,6 +120,8 @@ type crowd struct {
 	nodes []*member
 	l     *ledger
 	names []string
+	// pace is how long a client that is told to ask again waits first.
+	pace  time.Duration
 	held  map[string]string // lock -> lockId of its first holder
 	lines map[string][]string
 	done  sync.WaitGroup
@@ -129,13 +132,14 @@ type crowd struct {
 // gather has a holder take each lock, and so many clients stand in line behind it.
 func gather(ctx context.Context, f *fleet, l *ledger, nodes []*member, round, locks, waiters int) *crowd {
 	f.t.Helper()
-	c := &crowd{f: f, nodes: nodes, l: l, held: map[string]string{}, lines: map[string][]string{}}
+	c := &crowd{f: f, nodes: nodes, l: l, held: map[string]string{}, lines: map[string][]string{},
+		pace: min(max(25*time.Millisecond, time.Second*time.Duration(locks)/1000), time.Second)}
 	standing := map[string]int{}
 	for i := range locks {
 		name := fmt.Sprintf("lock-%d", i)
 		c.names = append(c.names, name)
 		q := request(name, fmt.Sprintf("holder-%d-%d", round, i), time.Minute, time.Minute)
-		g, _, err := insist(ctx, nodes[i%len(nodes)], q)
+		g, _, err := insist(ctx, nodes[i%len(nodes)], q, c.pace)
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -159,7 +163,7 @@ func gather(ctx context.Context, f *fleet, l *ledger, nodes []*member, round, lo
 
 // wait stands in line until the grant, and gives it back.
 func (c *crowd) wait(ctx context.Context, n *member, q *queue.Request) {
-	g, told, err := insist(ctx, n, q)
+	g, told, err := insist(ctx, n, q, c.pace)
 	c.mu.Lock()
 	c.told += told
 	c.mu.Unlock()
@@ -170,7 +174,7 @@ func (c *crowd) wait(ctx context.Context, n *member, q *queue.Request) {
 	c.l.grant(q.Name, q.Client, g.Token)
 	n.pause(ctx, time.Millisecond)
 	c.l.end(q.Name, q.Client)
-	if err := giveBack(ctx, n, q.Name, q.Client, g.LockID); err != nil {
+	if err := giveBack(ctx, n, q.Name, q.Client, g.LockID, c.pace); err != nil {
 		c.f.t.Errorf("release of %s by %s: %v", q.Name, q.Client, err)
 	}
 }
@@ -191,9 +195,20 @@ func (c *crowd) letGo(ctx context.Context) {
 		client := c.lines[name][0]
 		c.done.Go(func() {
 			c.l.end(name, client)
-			if err := giveBack(ctx, c.nodes[i%len(c.nodes)], name, client, c.held[name]); err != nil {
+			if err := giveBack(ctx, c.nodes[i%len(c.nodes)], name, client, c.held[name], c.pace); err != nil {
 				c.f.t.Errorf("release of %s by %s: %v", name, client, err)
 			}
 		})
+	}
+}
+
+// inOrder judges the order of the grants, once all are made.
+func (c *crowd) inOrder() {
+	c.f.t.Helper()
+	for _, name := range c.names {
+		want, got := c.lines[name], c.l.order(name)
+		if got = got[max(0, len(got)-len(want)):]; !slices.Equal(got, want) {
+			c.f.t.Fatalf("%s: granted to %v, in line were %v", name, got, want)
+		}
 	}
 }

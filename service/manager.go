@@ -94,10 +94,14 @@ func New(store *queue.Store, opts Options) *Manager {
 	for p := range store.Partitions() {
 		m.parts = append(m.parts, newPartition(m, p))
 	}
-	m.hub = notify.New(notify.Options{
+	hub := notify.Options{
 		Connect: opts.Connect, Channel: store.Channel(), Ping: store.Ring, Every: queue.Beat, Database: opts.Database,
-		Bell: m.bell, Word: m.word, Expired: m.keyExpired, Subscribed: m.subscribed, Log: opts.Log,
-	})
+		Bell: m.bell, Word: m.word, Subscribed: m.subscribed, Log: opts.Log,
+	}
+	if !store.InCluster() { // there each master tells of its own keys only, and the nodes' own timers must do
+		hub.Expired = m.keyExpired
+	}
+	m.hub = notify.New(hub)
 	return m
 }
 

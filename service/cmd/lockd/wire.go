@@ -34,7 +34,6 @@ import (
 // supported refuses the settings of what this version does not have: to ignore them would promise what it cannot keep.
 func supported(cfg *config.Config) error {
 	for name, set := range map[string]bool{
-		"REDIS_CLUSTER":       len(cfg.RedisCluster) > 0,
 		"REDIS_WAIT_REPLICAS": cfg.RedisWaitReplicas > 0, "FAILOVER_QUARANTINE": cfg.FailoverQuarantine,
 		"AUTH_TOKENS_FILE": cfg.AuthTokensFile != "",
 	} {
@@ -53,12 +52,16 @@ func storeOptions(cfg *config.Config, private *embedded.Server, node string) (qu
 		return o, nil
 	}
 	server := cfg.RedisHost
-	if len(cfg.RedisSentinels) > 0 {
+	switch {
+	case len(cfg.RedisCluster) > 0:
+		server, o.Cluster = "", true
+		o.Redis = rueidis.ClientOption{InitAddress: cfg.RedisCluster}
+	case len(cfg.RedisSentinels) > 0:
 		server = "" // whichever the Sentinels name
 		o.Redis = rueidis.ClientOption{InitAddress: cfg.RedisSentinels, Sentinel: rueidis.SentinelOption{
 			MasterSet: cfg.RedisMasterName, Username: cfg.RedisSentinelUsername, Password: cfg.RedisSentinelPassword,
 		}}
-	} else {
+	default:
 		o.Redis = queue.At("tcp", net.JoinHostPort(cfg.RedisHost, strconv.Itoa(cfg.RedisPort)))
 	}
 	o.Redis.SelectDB, o.Redis.Username, o.Redis.Password = cfg.RedisDB, cfg.RedisUsername, cfg.RedisPassword
