@@ -8,6 +8,8 @@ SHELL := /bin/bash
 TOOL := go tool -modfile=$(CURDIR)/.ci/tools/go.mod
 # Modules besides this one.
 MODULES := clients/go
+# SDKs in other languages whose tools are here; scripts/setup says so loudly where they are not.
+SDKS = $(shell scripts/setup languages)
 
 # The race detector needs a C compiler; scripts/setup says so loudly where there is none.
 RACE = $(shell command -v "$${CC:-cc}" >/dev/null && echo -race)
@@ -29,13 +31,19 @@ build: ## the programs: bin/lockd, bin/lockctl
 
 .PHONY: conformance
 conformance: ## what every client must do, against real nodes (ARGS='-run deadlock -v', -slow: the longest too)
-	go run ./clients/conformance $(ARGS)
+	go run ./clients/conformance -client go $(patsubst %,-client %,$(SDKS) $(if $(filter python,$(SDKS)),python:asyncio)) $(ARGS)
+
+.PHONY: sdks
+sdks: ## linters, types and tests of the SDKs in other languages, their packages and the READMEs' snippets
+	for sdk in $(SDKS); do scripts/sdk $$sdk test; done
+	for sdk in $(SDKS); do scripts/sdk $$sdk package; done
 
 .PHONY: test
 test: setup ## every test, with the race detector, and the linters; installs what it needs
 	$(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) $(SERIAL) -timeout 20m ./...
 	for m in $(MODULES); do (cd $$m && $(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) -timeout 20m ./...); done
-	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory sdks lint
+	$(MAKE) --no-print-directory conformance ARGS=-again
 
 .PHONY: race
 race: setup ## the tests of packages PKG (all), RUNS (3) times over with the race detector, in random order

@@ -1,17 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -44,19 +42,16 @@ type push struct {
 	used     bool
 }
 
-// A client is one process of one SDK's testclient.
+// A client is one client of one SDK, brought by a process of its testclient.
 type client struct {
 	name, lang string
 	opened     *call // of the step that opened it
 	baseline   leaks
 
-	cmd    *exec.Cmd
-	stdin  io.WriteCloser
-	script *transcript
-	ended  chan struct{}
+	program *program
+	script  *transcript
 
 	mu      sync.Mutex
-	next    int
 	calls   map[int]*call
 	pushes  []*push
 	news    chan struct{} // closed and made anew at every line
@@ -68,36 +63,20 @@ type client struct {
 	closing time.Time // when it was first asked to close
 }
 
-// startClient starts a testclient and waits for its first line, the push ready.
-func startClient(name, lang, command string, script *transcript) (*client, error) {
-	words := strings.Fields(command)
-	if len(words) == 0 {
-		return nil, fmt.Errorf("no command for language %s", lang)
+// lastID is that of the last request: what comes late for an earlier client of a program finds no call.
+var lastID atomic.Int64
+
+// startClient has a testclient bring a client. A process that was just started says first that it is ready.
+func startClient(name string, l language, spare *spares, script *transcript) (*client, error) {
+	c := &client{name: name, lang: l.name, script: script, calls: map[int]*call{}, news: make(chan struct{}), least: math.MinInt64}
+	var started bool
+	var err error
+	if c.program, started, err = spare.take(l.command, c); err != nil || !started {
+		return c, err
 	}
-	cmd := exec.Command(words[0], words[1:]...) //nolint:noctx // it ends with its stdin, or is killed by end
-	cmd.SysProcAttr = childAttr()
-	cmd.Stderr = script.writer(name + " stderr")
-	cmd.WaitDelay = time.Second
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %q: %w", command, err)
-	}
-	c := &client{
-		name: name, lang: lang, cmd: cmd, stdin: stdin, script: script, ended: make(chan struct{}),
-		calls: map[int]*call{}, news: make(chan struct{}), least: math.MinInt64,
-	}
-	go c.read(stdout)
-	_, err = c.awaitPush(20*time.Second, func(p *push) bool { return p.event == "ready" })
-	if err != nil {
-		c.end()
-		return nil, fmt.Errorf("testclient %s (%s) does not start: %w", name, command, err)
+	if _, err := c.awaitPush(20*time.Second, func(p *push) bool { return p.event == "ready" }); err != nil {
+		_ = c.program.end() // it is of no use, whatever else it does
+		return nil, fmt.Errorf("testclient %s (%s) does not start: %w", name, l.command, err)
 	}
 	return c, nil
 }
@@ -110,27 +89,6 @@ type line struct {
 	Error map[string]any `json:"error"`
 	Event string         `json:"event"`
 	Of    int            `json:"of"`
-}
-
-func (c *client) read(r io.Reader) {
-	s := bufio.NewScanner(r)
-	s.Buffer(nil, longestLine)
-	for s.Scan() {
-		now := time.Now()
-		c.script.add(c.name+" →", s.Text())
-		if err := c.take(s.Bytes(), now); err != nil {
-			c.script.breach("%s breaks the protocol: %v: %s", c.name, err, s.Text())
-		}
-	}
-	if err := s.Err(); err != nil && !errors.Is(err, os.ErrClosed) {
-		c.script.add(c.name+" →", err.Error())
-	}
-	err := c.cmd.Wait()
-	c.script.add(c.name, fmt.Sprintf("ended: %v", err))
-	close(c.ended)
-	c.mu.Lock()
-	c.wake()
-	c.mu.Unlock()
 }
 
 // take reads one line. An answer comes once for each request.
@@ -190,8 +148,7 @@ func (c *client) when(at float64) (soonest, latest time.Time) {
 func (c *client) send(op string, args map[string]any) (*call, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.next++
-	k := &call{id: c.next, client: c, op: op, args: args, done: make(chan struct{}), sent: time.Now()}
+	k := &call{id: int(lastID.Add(1)), client: c, op: op, args: args, done: make(chan struct{}), sent: time.Now()}
 	if op == "close" && c.closing.IsZero() {
 		c.closing = k.sent
 	}
@@ -201,7 +158,7 @@ func (c *client) send(op string, args map[string]any) (*call, error) {
 		return nil, err
 	}
 	c.script.add(c.name+" ←", string(text))
-	if _, err := c.stdin.Write(append(text, '\n')); err != nil {
+	if _, err := c.program.stdin.Write(append(text, '\n')); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.name, err)
 	}
 	return k, nil
@@ -214,7 +171,7 @@ func (k *call) wait(within time.Duration) error {
 	select {
 	case <-k.done:
 		return nil
-	case <-k.client.ended:
+	case <-k.client.program.ended:
 		select {
 		case <-k.done:
 			return nil
@@ -263,7 +220,7 @@ func (c *client) awaitPush(within time.Duration, wanted func(*push) bool) (*push
 		case <-news:
 		case <-t.C:
 			over = true
-		case <-c.ended:
+		case <-c.program.ended:
 			over = true
 		}
 	}
@@ -282,20 +239,19 @@ func (c *client) signal(s syscall.Signal) error {
 	default:
 	}
 	c.mu.Unlock()
-	return c.cmd.Process.Signal(s)
+	return c.program.cmd.Process.Signal(s)
 }
 
-// end closes the client's stdin, at which it has to end, and kills it if it does not.
-func (c *client) end() {
-	_ = c.stdin.Close()
-	select {
-	case <-c.ended:
-		return
-	case <-time.After(3 * time.Second):
-		c.script.breach("%s does not end with its stdin", c.name)
+// end ends the client's process, or keeps it for another client: one that was closed in order.
+func (c *client) end(spare *spares, inOrder bool) {
+	c.mu.Lock()
+	unhurt := c.killed.IsZero() && c.stopped.IsZero() && (c.opened == nil || !c.closing.IsZero())
+	c.mu.Unlock()
+	if inOrder && unhurt {
+		spare.give(c.program)
+	} else if err := c.program.end(); err != nil {
+		c.script.breach("%s: %v", c.name, err)
 	}
-	_ = c.cmd.Process.Kill()
-	<-c.ended
 }
 
 // leaks is what a process holds beside its own necessities.
@@ -313,7 +269,7 @@ func (c *client) leaks() (leaks, error) {
 	if !is {
 		return leaks{}, fmt.Errorf("%s answers leaks without tasks", c.name)
 	}
-	return leaks{tasks: int(n), sockets: sockets(c.cmd.Process.Pid)}, nil
+	return leaks{tasks: int(n), sockets: sockets(c.program.cmd.Process.Pid)}, nil
 }
 
 func sockets(pid int) int {

@@ -56,7 +56,7 @@ func (r *run) unknownHeld(ctx context.Context) error {
 		}
 	}
 	for _, k := range r.calls { // the case's own over REST
-		if token := number(k.ok["fencingToken"]); k.client.cmd == nil && token != nil {
+		if token := number(k.ok["fencingToken"]); k.client.program.cmd == nil && token != nil {
 			known[int64(*token)] = true
 		}
 	}

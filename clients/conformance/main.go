@@ -30,6 +30,7 @@ type options struct {
 	parallel  int
 	verbose   bool
 	slow      bool
+	again     bool // play failed cases again, alone
 	lockd     string
 	known     string // folder of the known-failing lists
 	out       io.Writer
@@ -63,6 +64,7 @@ func command(ctx context.Context, args []string) error {
 	fs.IntVar(&o.parallel, "parallel", max(4, 2*runtime.NumCPU()), "how many cases run at once, each with a Redis and nodes of its own")
 	fs.BoolVar(&o.verbose, "v", false, "show every transcript, not only those of failed cases")
 	fs.BoolVar(&o.slow, "slow", false, "run the cases, too, that take more than a minute")
+	fs.BoolVar(&o.again, "again", false, "play up to 5 failed cases again, one at a time: for machines that are busy with other things")
 	fs.StringVar(&o.lockd, "lockd", "", "the `binary` to run as nodes (default: built from ./service/cmd/lockd)")
 	fs.StringVar(&o.known, "known", "clients/conformance/known-failing", "`folder` of the lists of cases known to fail")
 	list := fs.Bool("list", false, "list the cases")

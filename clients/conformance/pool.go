@@ -103,22 +103,62 @@ func runSuite(ctx context.Context, o *options) error {
 		return err
 	}
 	began := time.Now()
+	spare := &spares{idle: map[string][]*program{}}
+	runJobs(ctx, o, spare, jobs, o.parallel)
+	if o.again {
+		if jobs, err = playAgain(ctx, o, spare, jobs); err != nil {
+			return err
+		}
+	}
+	took := time.Since(began)
+	return errors.Join(spare.end(), report(o, jobs, took))
+}
+
+// runJobs runs jobs, so many at once.
+func runJobs(ctx context.Context, o *options, spare *spares, jobs []*job, atOnce int) {
 	next := make(chan *job)
 	var wg sync.WaitGroup
-	for range min(o.parallel, len(jobs)) {
-		wg.Go(func() { lane(ctx, o, next) })
+	for range min(atOnce, len(jobs)) {
+		wg.Go(func() { lane(ctx, o, spare, next) })
 	}
 	for _, j := range jobs {
 		next <- j
 	}
 	close(next)
 	wg.Wait()
-	return report(o, jobs, time.Since(began))
+}
+
+// mostAgain is how many cases may fail at first: more is no accident.
+const mostAgain = 5
+
+// playAgain plays the cases that failed once more, one at a time, and reports how they failed beside others: on a busy
+// machine, a process may get no turn for longer than a case allows.
+func playAgain(ctx context.Context, o *options, spare *spares, jobs []*job) ([]*job, error) {
+	var failed, again []*job
+	for i, j := range jobs {
+		if j.verdict() == "FAIL" {
+			failed = append(failed, j)
+			jobs[i] = &job{tc: j.tc, languages: j.languages}
+			again = append(again, jobs[i])
+		}
+	}
+	if len(failed) == 0 || len(failed) > mostAgain {
+		for i, j := range failed {
+			*again[i] = *j
+		}
+		return jobs, nil
+	}
+	if _, err := fmt.Fprintf(o.out, "played again, alone:\n"); err != nil {
+		return nil, err
+	}
+	_ = report(o, failed, 0) // they are not the last word
+	runJobs(ctx, o, spare, again, 1)
+	return jobs, nil
 }
 
 // lane runs one case after another. A case finds the environment of the one before if that has what it needs and is
 // unhurt.
-func lane(ctx context.Context, o *options, next <-chan *job) {
+func lane(ctx context.Context, o *options, spare *spares, next <-chan *job) {
 	var e *env
 	var key string
 	for j := range next {
@@ -134,7 +174,7 @@ func lane(ctx context.Context, o *options, next <-chan *job) {
 		}
 		if err == nil {
 			limit, cancel := context.WithTimeout(ctx, caseLimit(j.tc))
-			j.script, err = runCase(limit, j.tc, e, j.languages)
+			j.script, err = runCase(limit, j, e, spare)
 			cancel()
 		}
 		j.err, j.took = err, time.Since(began)

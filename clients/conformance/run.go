@@ -16,6 +16,7 @@ import (
 type run struct {
 	tc      *testCase
 	env     *env
+	spare   *spares
 	script  *transcript
 	clients map[string]*client
 	proxies map[string]map[string]*proxy // client, node
@@ -26,14 +27,14 @@ type run struct {
 }
 
 // runCase plays one case and looks afterwards whether all is as it has to be after any case.
-func runCase(ctx context.Context, tc *testCase, e *env, commands []language) (script *transcript, err error) {
+func runCase(ctx context.Context, j *job, e *env, spare *spares) (script *transcript, err error) {
 	r := &run{
-		tc: tc, env: e, script: newTranscript(), clients: map[string]*client{}, proxies: map[string]map[string]*proxy{},
+		tc: j.tc, env: e, spare: spare, script: newTranscript(), clients: map[string]*client{}, proxies: map[string]map[string]*proxy{},
 		calls: map[string]*call{}, groups: map[string][]*call{}, mark: e.judge.mark(),
 	}
 	defer func() {
 		for _, c := range r.clients {
-			c.end()
+			c.end(spare, err == nil)
 		}
 		for _, nodes := range r.proxies {
 			for _, p := range nodes {
@@ -44,11 +45,11 @@ func runCase(ctx context.Context, tc *testCase, e *env, commands []language) (sc
 			err = errors.Join(err, errors.New(b))
 		}
 	}()
-	if err := r.open(commands); err != nil {
+	if err := r.open(j.languages); err != nil {
 		return r.script, err
 	}
-	for i := range tc.Steps {
-		s := &tc.Steps[i]
+	for i := range j.tc.Steps {
+		s := &j.tc.Steps[i]
 		r.script.add("step", fmt.Sprintf("line %d: %s %v", s.line, s.Verb, s.Arg))
 		if err := r.step(ctx, s); err != nil {
 			return r.script, fmt.Errorf("line %d, %s: %w", s.line, s.Verb, err)
@@ -71,7 +72,7 @@ func (r *run) open(commands []language) error {
 		}
 		wg.Go(func() {
 			lang := commands[i%len(commands)]
-			c, err := startClient(name, lang.name, lang.command, r.script)
+			c, err := startClient(name, lang, r.spare, r.script)
 			if err != nil {
 				errs[i] = err
 				return

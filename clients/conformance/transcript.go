@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"time"
@@ -47,23 +46,22 @@ func (t *transcript) String() string {
 	return strings.Join(t.lines, "\n")
 }
 
-// writer returns what a process may write its log to.
-func (t *transcript) writer(who string) io.Writer { return &logWriter{t: t, who: who} }
-
+// A logWriter takes what a program logs into the transcript of the client that it brings.
 type logWriter struct {
-	t    *transcript
-	who  string
+	p    *program
 	rest []byte
 }
 
-func (w *logWriter) Write(p []byte) (int, error) {
-	w.rest = append(w.rest, p...)
+func (w *logWriter) Write(b []byte) (int, error) {
+	w.rest = append(w.rest, b...)
 	for {
 		line, rest, found := bytes.Cut(w.rest, []byte("\n"))
 		if !found {
-			return len(p), nil
+			return len(b), nil
 		}
-		w.t.add(w.who, string(line))
+		if c := w.p.current(); c != nil {
+			c.script.add(c.name+" stderr", string(line))
+		}
 		w.rest = rest
 	}
 }

@@ -252,7 +252,7 @@ func rest(ctx context.Context, r *run, s *step) error {
 	m, _ := arg.(map[string]any)
 	method, _ := m["method"].(string)
 	path, _ := m["path"].(string)
-	k := &call{client: &client{name: "rest", ended: make(chan struct{})}, op: method + " " + path, sent: time.Now(), done: make(chan struct{})}
+	k := &call{client: &client{name: "rest", program: &program{ended: make(chan struct{})}}, op: method + " " + path, sent: time.Now(), done: make(chan struct{})}
 	code, answer, err := r.env.judge.rest(ctx, method, path, m["body"])
 	if err != nil {
 		return err

@@ -1,0 +1,25 @@
+import client from './client.js';
+
+export const {
+  DistributedLockClient,
+  Lock,
+  LockError,
+  LockTimeoutError,
+  LockHeldError,
+  DeadlockError,
+  LockLostError,
+  LockReleasedError,
+  NotOwnerError,
+  NotLockedError,
+  LimitMismatchError,
+  RequestMismatchError,
+  InvalidArgumentError,
+  TooLargeError,
+  UnauthorizedError,
+  ForbiddenError,
+  QueueFullError,
+  RateLimitedError,
+  LockServiceUnavailable,
+  OutcomeUnknownError,
+  ClientClosedError,
+} = client;
