@@ -130,7 +130,7 @@ func TestOverflow(t *testing.T) {
 // channel that was left meanwhile, or from a connection that is no more.
 func TestSubscription(t *testing.T) {
 	t.Parallel()
-	hub := New(Options{Channel: "own"})
+	hub := New(Options{Channel: "own", Expired: func(string) {}})
 	isReady := func(w *Watch) bool {
 		select {
 		case <-w.Ready:
