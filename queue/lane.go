@@ -22,6 +22,7 @@ type lane struct {
 // run is one run of a script: of calls.lua for several jobs, of any other for one.
 type run struct {
 	sc        *script
+	sha       string
 	partition int
 	jobs      []job
 }
@@ -61,12 +62,26 @@ func (a *lane) send(jobs []job) {
 	for i := range a.runs {
 		r := &a.runs[i]
 		if isNoScript(results[i].Error()) {
-			head = a.s.head(r.partition)
-			results[i] = a.c.Do(context.Background(), a.command(r, head[:], true))
+			var err error
+			if results[i], err = a.load(r); err != nil {
+				a.failed(r, err, time.Since(begin))
+				continue
+			}
 		}
 		a.tell(r, results[i], time.Since(begin))
 	}
 	clear(a.runs)
+}
+
+// load makes a call again whose script Redis did not know.
+func (a *lane) load(r *run) (rueidis.RedisResult, error) {
+	if a.s.eras != nil {
+		if err := a.s.witness(context.Background(), r.partition, r.sha, r.sc); err != nil {
+			return rueidis.RedisResult{}, err
+		}
+	}
+	head := a.s.head(r.partition)
+	return a.c.Do(context.Background(), a.command(r, head[:], a.s.eras == nil)), nil
 }
 
 // pack puts the calls of a partition into one run, releases that must go alone into another.
@@ -105,10 +120,11 @@ func (a *lane) with(j *job) *run {
 
 func (a *lane) command(r *run, head []string, whole bool) rueidis.Completed {
 	keys := a.s.keys.declared[r.partition]
+	r.sha = a.s.shaOf(r.sc, r.partition)
 	if whole {
 		return withJobs(a.c.B().Eval().Script(r.sc.text).Numkeys(int64(len(keys))).Key(keys...).Arg(head...), r.jobs).Build()
 	}
-	return withJobs(a.c.B().Evalsha().Sha1(r.sc.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(head...), r.jobs).Build()
+	return withJobs(a.c.B().Evalsha().Sha1(r.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(head...), r.jobs).Build()
 }
 
 // withJobs adds the arguments of the calls.
@@ -147,8 +163,10 @@ func (a *lane) tell(r *run, result rueidis.RedisResult, took time.Duration) {
 			got, err = a.s.understand(r.sc.name, r.partition, own)
 		}
 		if err == nil && got.word == "late" {
-			a.again(j, took)
-			continue
+			if err = a.s.stepped(context.Background(), r.partition, got.micros); err == nil {
+				a.again(j, took)
+				continue
+			}
 		}
 		a.done(j, got, err, took)
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 // Acquire takes the lock, or a place in its line where the request waits, in one round trip. A request that came
-// before gets its live grant, or its place, again. Errors: ErrQueueFull, ErrMismatch, *LimitError, ErrUnavailable,
-// ErrUnknown; ErrQueueFull too comes with the holders. No call is given up halfway, whatever its context.
+// before gets its live grant, or its place, again. Errors: ErrQueueFull, ErrMismatch, *LimitError, *QuarantineError,
+// ErrUnavailable, ErrUnknown; ErrQueueFull too comes with the holders. No call is given up halfway, whatever its context.
 func (s *Store) Acquire(_ context.Context, q *Request, maxQueue int) (Acquired, error) {
 	r, err := s.lanes.call(callAcquire, s.keys.of(q.Name), s.acquireArgs(q, maxQueue))
 	if err != nil {
@@ -67,6 +67,11 @@ func (s *Store) acquired(q *Request, r reply) (Acquired, error) {
 		return a, &LimitError{Limit: int(r.rest[0].number)}
 	case "mismatch":
 		return a, ErrMismatch
+	case "withheld":
+		if len(r.rest) != 1 {
+			return a, errReply
+		}
+		return a, &QuarantineError{Left: until(r.rest[0].number, r.micros)}
 	}
 	return a, errReply
 }
