@@ -88,7 +88,7 @@ func (s *Store) beat(ctx context.Context, counters map[string]int64) (pulses []P
 	if err := s.moved(ctx, pulses); err != nil {
 		return pulses, false, err
 	}
-	if err := s.look4eras(ctx); err != nil {
+	if err := s.lookAtEras(ctx); err != nil {
 		return pulses, false, err
 	}
 	if err := s.watchClock(ctx, said, pulses); err != nil {

@@ -93,7 +93,7 @@ func (s *Store) firstEras(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.look4eras(ctx)
+	return s.lookAtEras(ctx)
 }
 
 // witness learns which instance answers for a partition, has the quarantine begin that it may want, and only then loads
@@ -168,8 +168,8 @@ func (s *Store) askEra(ctx context.Context, conn rueidis.DedicatedClient, partit
 	return id, nil
 }
 
-// look4eras is a beat's part: which instances answer now, and what is in quarantine.
-func (s *Store) look4eras(ctx context.Context) error {
+// lookAtEras is a beat's part: which instances answer now, and what is in quarantine.
+func (s *Store) lookAtEras(ctx context.Context) error {
 	if s.eras == nil {
 		return nil
 	}

@@ -55,6 +55,7 @@ type Manager struct {
 	waiting  atomic.Int64
 	up       atomic.Bool
 	calling  atomic.Bool // while a roll call goes on
+	barred   atomic.Bool // whether the last beat found a quarantine
 	probe    chan struct{}
 	draining chan struct{}
 	drain    sync.Once
@@ -198,7 +199,8 @@ func (m *Manager) resolve(ctx context.Context, name string, err error, call func
 		}
 		again := call(true)
 		m.noticed(m.store.Partition(name), again)
-		if !errors.Is(again, queue.ErrUnknown) && !errors.Is(again, queue.ErrUnavailable) {
+		_, withheld := errors.AsType[*queue.QuarantineError](again) // so it was not granted before
+		if withheld || !errors.Is(again, queue.ErrUnknown) && !errors.Is(again, queue.ErrUnavailable) {
 			return again
 		}
 		m.pause(ctx, 20*time.Millisecond)
