@@ -25,6 +25,8 @@ type run struct {
 	sha       string
 	partition int
 	jobs      []job
+	// unkept is whether too few replicas have confirmed what it did.
+	unkept bool
 }
 
 func (a *lane) run() {
@@ -58,15 +60,17 @@ func (a *lane) send(jobs []job) {
 		a.cmds = append(a.cmds, a.command(&a.runs[i], head[:], false))
 	}
 	begin := time.Now()
-	results := a.c.DoMulti(context.Background(), a.cmds...)
+	results, kept := a.s.confirmed(a.c, a.cmds)
 	for i := range a.runs {
 		r := &a.runs[i]
 		if isNoScript(results[i].Error()) {
 			var err error
-			if results[i], err = a.load(r); err != nil {
+			if results[i], r.unkept, err = a.load(r); err != nil {
 				a.failed(r, err, time.Since(begin))
 				continue
 			}
+		} else {
+			r.unkept = kept != nil && !kept[i]
 		}
 		a.tell(r, results[i], time.Since(begin))
 	}
@@ -74,14 +78,15 @@ func (a *lane) send(jobs []job) {
 }
 
 // load makes a call again whose script Redis did not know.
-func (a *lane) load(r *run) (rueidis.RedisResult, error) {
+func (a *lane) load(r *run) (result rueidis.RedisResult, unkept bool, err error) {
 	if a.s.eras != nil {
 		if err := a.s.witness(context.Background(), r.partition, r.sha, r.sc); err != nil {
-			return rueidis.RedisResult{}, err
+			return result, false, err
 		}
 	}
 	head := a.s.head(r.partition)
-	return a.c.Do(context.Background(), a.command(r, head[:], a.s.eras == nil)), nil
+	results, kept := a.s.confirmed(a.c, rueidis.Commands{a.command(r, head[:], a.s.eras == nil)})
+	return results[0], kept != nil && !kept[0], nil
 }
 
 // pack puts the calls of a partition into one run, releases that must go alone into another.
@@ -161,6 +166,9 @@ func (a *lane) tell(r *run, result rueidis.RedisResult, took time.Duration) {
 		var got reply
 		if err == nil {
 			got, err = a.s.understand(r.sc.name, r.partition, own)
+		}
+		if r.unkept {
+			got.unkept, got.Unkept, got.Handed = true, got.Handed, nil
 		}
 		if err == nil && got.word == "late" {
 			if err = a.s.stepped(context.Background(), r.partition, got.micros); err == nil {

@@ -23,6 +23,8 @@ type script struct {
 	name, text, sha string
 	// number is its place in Store.scripts.
 	number int
+	// grants is whether it may grant anything, or make a lease longer, that somebody is then told of.
+	grants bool
 }
 
 // evenFull is the first line of a script that Redis runs even when it is out of memory.
@@ -66,6 +68,9 @@ func source(name string) string {
 // run calls a script on a partition and reads the head of its answer. The deadline is the store's, so that a call
 // is never given up halfway because a client went away.
 func (s *Store) run(ctx context.Context, sc *script, partition int, args ...string) (reply, error) {
+	if sc.grants && s.opts.Replicas > 0 {
+		return s.lanes.call(job{sc: sc, partition: partition, args: args}) // with the others' wait for the replicas
+	}
 	for attempt := 0; ; attempt++ {
 		begin := time.Now()
 		r, err := s.once(ctx, sc, partition, args)

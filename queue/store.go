@@ -39,6 +39,8 @@ type Options struct {
 	// Quarantine, where set, is how long nothing is granted after another instance came to answer, or data were lost, or
 	// Redis's clock was set: as long as any lease may be. Every node of a store must have the same.
 	Quarantine time.Duration
+	// Replicas is how many replicas must have a grant before anybody is told of it.
+	Replicas int
 	// Moved, where set, is told that the Sentinels name another master.
 	Moved func(from, to string)
 	// Observe, where set, is told of every script run.
@@ -145,6 +147,9 @@ func (s *Store) load() {
 	s.scripts = append(s.scripts, &s.returns)
 	for i, sc := range s.scripts {
 		sc.number = i + 1
+	}
+	for _, sc := range []*script{&s.calls, &s.returns, &s.renew, &s.cancel, &s.claim, &s.due, &s.force, &s.bury, &s.resume, &s.detach, &s.fail} {
+		sc.grants = true
 	}
 	s.eraOf = loadScript("era", &s.opts)
 }

@@ -60,6 +60,8 @@ func (m *Manager) ask(ctx context.Context, q *queue.Request, settle settler) (a 
 		return err
 	})
 	switch {
+	case unconfirmed(err):
+		err = m.undoGrant(*q, a.Grant)
 	case errors.Is(err, queue.ErrQueueFull):
 		err = fullError(&a)
 	case err == nil && a.Word == queue.Granted && q.AutoRenew:
@@ -237,6 +239,8 @@ func reasonOf(err error) string {
 	switch {
 	case errors.As(err, &withheld):
 		return "quarantine"
+	case errors.Is(err, queue.ErrNotReplicated):
+		return "not_replicated"
 	case errors.As(err, &busy) && busy.TimedOut:
 		return "wait_timeout"
 	case errors.As(err, &busy):

@@ -165,6 +165,9 @@ func (m *Manager) open() error {
 // and if the command may have run, the partition's waiting requests are looked up again, as one of them may have
 // been granted unseen.
 func (m *Manager) noticed(partition int, err error) {
+	if errors.Is(err, queue.ErrNotReplicated) {
+		return // Redis is there
+	}
 	unknown := errors.Is(err, queue.ErrUnknown)
 	if unknown {
 		m.parts[partition].doubt()

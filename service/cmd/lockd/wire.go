@@ -34,8 +34,7 @@ import (
 // supported refuses the settings of what this version does not have: to ignore them would promise what it cannot keep.
 func supported(cfg *config.Config) error {
 	for name, set := range map[string]bool{
-		"REDIS_WAIT_REPLICAS": cfg.RedisWaitReplicas > 0,
-		"AUTH_TOKENS_FILE":    cfg.AuthTokensFile != "",
+		"AUTH_TOKENS_FILE": cfg.AuthTokensFile != "",
 	} {
 		if set {
 			return fmt.Errorf("%s is set, and this version does not have it yet", name)
@@ -47,12 +46,13 @@ func supported(cfg *config.Config) error {
 // storeOptions is the one place that says how Redis is reached.
 func storeOptions(cfg *config.Config, private *embedded.Server, node string) (queue.Options, error) {
 	o := queue.Options{Node: node, Prefix: cfg.RedisKeyPrefix, Partitions: cfg.RedisPartitions}
-	if cfg.FailoverQuarantine {
-		o.Quarantine = cfg.MaxTimeout
-	}
 	if private != nil {
 		o.Redis, o.Embedded = queue.At(private.Network(), private.Addr()), !private.Real()
-		return o, nil
+		return o, nil // it has no replicas, and its data end with this process
+	}
+	o.Replicas = cfg.RedisWaitReplicas
+	if cfg.FailoverQuarantine {
+		o.Quarantine = cfg.MaxTimeout
 	}
 	server := cfg.RedisHost
 	switch {
