@@ -27,8 +27,8 @@ type Pulse struct {
 	Stepped time.Duration
 }
 
-// Beat shows that the node is there and looks for what it may have missed, with two commands a partition. The counters
-// are added to the fleet's: told reports whether they were.
+// Beat shows that the node is there and looks for what it may have missed, with two commands a partition, and one more
+// where a quarantine is wanted. The counters are added to the fleet's: told reports whether they were.
 func (s *Store) Beat(ctx context.Context, counters map[string]int64) (pulses []Pulse, told bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
 	defer cancel()

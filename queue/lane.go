@@ -60,7 +60,7 @@ func (a *lane) send(jobs []job) {
 		a.cmds = append(a.cmds, a.command(&a.runs[i], head[:], false))
 	}
 	begin := time.Now()
-	results, kept := a.s.confirmed(a.c, a.cmds)
+	results, unkept := a.s.confirmed(a.c, a.cmds)
 	for i := range a.runs {
 		r := &a.runs[i]
 		if isNoScript(results[i].Error()) {
@@ -70,7 +70,7 @@ func (a *lane) send(jobs []job) {
 				continue
 			}
 		} else {
-			r.unkept = kept != nil && !kept[i]
+			r.unkept = i < len(unkept) && unkept[i]
 		}
 		a.tell(r, results[i], time.Since(begin))
 	}
@@ -85,8 +85,8 @@ func (a *lane) load(r *run) (result rueidis.RedisResult, unkept bool, err error)
 		}
 	}
 	head := a.s.head(r.partition)
-	results, kept := a.s.confirmed(a.c, rueidis.Commands{a.command(r, head[:], a.s.eras == nil)})
-	return results[0], kept != nil && !kept[0], nil
+	results, lacking := a.s.confirmed(a.c, rueidis.Commands{a.command(r, head[:], a.s.eras == nil)})
+	return results[0], len(lacking) > 0 && lacking[0], nil
 }
 
 // pack puts the calls of a partition into one run, releases that must go alone into another.

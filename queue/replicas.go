@@ -12,34 +12,34 @@ import (
 // replicaTime is how long replicas may take to confirm. It is less than what the driver gives a connection to answer.
 const replicaTime = 500 * time.Millisecond
 
-// confirmed runs scripts, and tells of each whether as many replicas as wanted have what it did; nil where none is wanted. The question goes right
+// confirmed runs scripts, and tells of each whether fewer replicas than wanted have what it did; none of that where none is wanted. The question goes right
 // behind the scripts on the same connection, one for all of them: it is about all that this connection wrote.
-func (s *Store) confirmed(c rueidis.Client, cmds rueidis.Commands) (results []rueidis.RedisResult, kept []bool) {
+func (s *Store) confirmed(c rueidis.Client, cmds rueidis.Commands) (results []rueidis.RedisResult, unkept []bool) {
 	if s.opts.Replicas == 0 {
 		return c.DoMulti(context.Background(), cmds...), nil
 	}
-	kept = make([]bool, len(cmds))
+	unkept = make([]bool, len(cmds))
 	if s.opts.Cluster {
 		results = make([]rueidis.RedisResult, len(cmds))
-		bounded(len(cmds), 16, func(i int) { results[i], kept[i] = s.confirmedAlone(c, cmds[i]) })
-		return results, kept
+		bounded(len(cmds), 16, func(i int) { results[i], unkept[i] = s.confirmedAlone(c, cmds[i]) })
+		return results, unkept
 	}
 	results = c.DoMulti(context.Background(), append(cmds, s.replicasHave(c.B()))...)
 	last := len(cmds)
 	n, err := results[last].AsInt64()
-	for i := range kept {
-		kept[i] = err == nil && n >= int64(s.opts.Replicas)
+	for i := range unkept {
+		unkept[i] = err != nil || n < int64(s.opts.Replicas)
 	}
-	return results[:last], kept
+	return results[:last], unkept
 }
 
 // confirmedAlone is for a cluster, where each script may go to another master.
-func (s *Store) confirmedAlone(c rueidis.Client, cmd rueidis.Completed) (result rueidis.RedisResult, kept bool) {
+func (s *Store) confirmedAlone(c rueidis.Client, cmd rueidis.Completed) (result rueidis.RedisResult, unkept bool) {
 	conn, release := c.Dedicate()
 	defer release()
 	results := conn.DoMulti(context.Background(), cmd, s.replicasHave(conn.B()))
 	n, err := results[1].AsInt64()
-	return results[0], err == nil && n >= int64(s.opts.Replicas)
+	return results[0], err != nil || n < int64(s.opts.Replicas)
 }
 
 // replicasHave asks how many replicas have all that was written before, as soon as they are enough. It is made from its

@@ -123,10 +123,10 @@ func (s *Store) connect(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: it is no cluster (REDIS_CLUSTER)", ErrSetup)
 	}
 	s.load()
-	if err = s.check(ctx); err != nil {
+	if err := s.check(ctx); err != nil {
 		return err
 	}
-	if err = s.firstEras(ctx); err != nil {
+	if err := s.firstEras(ctx); err != nil {
 		return err
 	}
 	s.lanes, err = openLanes(s)
