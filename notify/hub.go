@@ -30,7 +30,7 @@ type Options struct {
 	Bell func(partition int)
 	// Word, where set, is told of any other message on Channel: a word, and what it is about.
 	Word func(word, about string)
-	// Expired is told the key that Redis found expired.
+	// Expired, where set, is told the key that Redis found expired.
 	Expired func(key string)
 	// Subscribed is told that the hub has just begun to listen, again or for the first time.
 	Subscribed func(again bool)
@@ -103,7 +103,9 @@ func (h *Hub) listen(ctx context.Context, again bool) (subscribed bool, err erro
 	if err := h.command(ctx, conn, conn.B().Subscribe().Channel(channels...).Build()); err != nil {
 		return false, fmt.Errorf("subscribe: %w", err)
 	}
-	h.enableExpiry(ctx, client)
+	if h.opts.Expired != nil {
+		h.enableExpiry(ctx, client)
+	}
 	h.up.Store(true)
 	h.pinged.Store(h.ponged.Load())
 	h.opts.Subscribed(again)

@@ -103,5 +103,8 @@ func (h *Hub) wanted(s *subscription) []string {
 			delete(s.channels, c)
 		}
 	}
-	return append(out, h.opts.Channel, h.expired)
+	if h.opts.Expired != nil {
+		out = append(out, h.expired)
+	}
+	return append(out, h.opts.Channel)
 }

@@ -15,22 +15,52 @@ type Pulse struct {
 	// Missed is whether the node had been silent so long that it counted as dead here, or Redis lost its data: its
 	// waiting requests may have been put aside and must ask for their places again.
 	Missed bool
+	// Moved is whether the node had to connect anew and found another instance, which need not know of its latest
+	// requests: they must ask again too.
+	Moved bool
 	// Claims is whether grants may wait to be claimed.
 	Claims bool
 	// Next is how long until the next lease needs a look; 0 for none. Mine is whether that is this node's own to see to.
 	Next time.Duration
 	Mine bool
+	// Stepped is how far the clock of the partition's master was set, forward or back, since the last beat.
+	Stepped time.Duration
 }
 
-// Beat shows that the node is there and looks for what it may have missed, with two commands a partition. The counters
-// are added to the fleet's: told reports whether they were.
+// Beat shows that the node is there and looks for what it may have missed, with two commands a partition, and one more
+// where a quarantine is wanted. The counters are added to the fleet's: told reports whether they were.
 func (s *Store) Beat(ctx context.Context, counters map[string]int64) (pulses []Pulse, told bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
 	defer cancel()
-	if err := s.readClock(ctx); err != nil { // apart from the rest, as it belongs to no slot
+	pulses, told, err = s.beat(ctx, counters)
+	s.owed.Lock()
+	defer s.owed.Unlock()
+	for p := range pulses {
+		owed := &s.owed.pulses[p]
+		owed.Missed, owed.Moved = owed.Missed || pulses[p].Missed, owed.Moved || pulses[p].Moved
+		owed.Stepped += pulses[p].Stepped
+	}
+	if err != nil {
 		return nil, false, err
 	}
-	now := s.clock.now()
+	for p := range pulses {
+		pulses[p].Missed, pulses[p].Moved, pulses[p].Stepped = s.owed.pulses[p].Missed, s.owed.pulses[p].Moved, s.owed.pulses[p].Stepped
+		s.owed.pulses[p] = Pulse{}
+	}
+	return pulses, told, nil
+}
+
+// owed is what beats found that then failed: the node has shown itself by then, and the next beat would not find it again.
+type owed struct {
+	sync.Mutex
+	pulses []Pulse
+}
+
+func (s *Store) beat(ctx context.Context, counters map[string]int64) (pulses []Pulse, told bool, err error) {
+	said, err := s.readClock(ctx) // apart from the rest, as it belongs to no slot
+	if err != nil {
+		return nil, false, err
+	}
 	cmds := make(rueidis.Commands, 0, 2*s.keys.partitions)
 	for _, base := range s.keys.bases {
 		// A read that moves the key's end is allowed even where Redis is out of memory; a SET would not be.
@@ -42,8 +72,8 @@ func (s *Store) Beat(ctx context.Context, counters map[string]int64) (pulses []P
 	pulses = make([]Pulse, s.keys.partitions)
 	var shown rueidis.Commands
 	for p := range pulses {
-		if pulses[p], err = s.readPulse(res[2*p:2*p+2], now); err != nil {
-			return nil, false, err
+		if pulses[p], err = s.readPulse(res[2*p:2*p+2], s.clockOf(p).now()); err != nil {
+			return pulses, false, err
 		}
 		if pulses[p].Missed || pulses[p].Claims {
 			shown = append(shown, s.client.B().Set().Key(s.keys.bases[p]+keyNode+s.opts.Node).Value("here").Px(nodeTTL).Build())
@@ -51,8 +81,18 @@ func (s *Store) Beat(ctx context.Context, counters map[string]int64) (pulses []P
 	}
 	for _, r := range s.client.DoMulti(ctx, shown...) {
 		if err := r.Error(); err != nil && !refusedByRedis(err) {
-			return nil, false, readError("SET", err)
+			return pulses, false, readError("SET", err)
 		}
+	}
+	s.links.fine()
+	if err := s.moved(ctx, pulses); err != nil {
+		return pulses, false, err
+	}
+	if err := s.lookAtEras(ctx); err != nil {
+		return pulses, false, err
+	}
+	if err := s.watchClock(ctx, said, pulses); err != nil {
+		return pulses, false, err
 	}
 	told, err = s.tell(ctx, counters)
 	return pulses, told, err
@@ -80,6 +120,7 @@ func (s *Store) readPulse(res []rueidis.RedisResult, now int64) (Pulse, error) {
 	if rueidis.IsRedisNil(err) {
 		p.Missed = true
 	} else if err != nil {
+		s.heed(err)
 		return p, readError("GETEX", err)
 	}
 	p.Claims = before == "claim"

@@ -205,13 +205,13 @@ func (s *Store) lookAt(ctx context.Context, runs []lookRun, glances []Glance, ou
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.CommandTimeout)
 	defer cancel()
 	cmds := make(rueidis.Commands, len(runs))
-	head := s.head()
 	for i := range runs {
-		cmds[i] = s.client.B().Evalsha().Sha1(s.look.sha).Numkeys(1).Key(s.keys.bases[runs[i].partition]).Arg(head[:]...).Arg(runs[i].args...).Build()
+		keys, head := s.keys.declared[runs[i].partition], s.head(runs[i].partition)
+		cmds[i] = s.client.B().Evalsha().Sha1(s.look.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(head[:]...).Arg(runs[i].args...).Build()
 	}
 	begin := time.Now()
 	for i, res := range s.client.DoMulti(ctx, cmds...) {
-		r, err := s.read(&s.look, res)
+		r, err := s.read(&s.look, runs[i].partition, res)
 		if s.opts.Observe != nil {
 			s.opts.Observe(s.look.name, time.Since(begin), err)
 		}

@@ -29,6 +29,8 @@ import (
 //	dl:{7}:sessions:ID                    set: the sessions on that node that are at home here
 //	dl:{7}:waits                          sorted set, by name: "client\nowner\nNAME\nrequest\nclient\nowner\nnode": which owners, at
 //	                                      home in this partition, have waited for a while, where, and behind whom; hints, may be stale
+//	dl:{7}:era                            string: the life of the master that these data were last seen on: see era.lua
+//	dl:{7}:quarantine                     string: until when nothing is granted here (ms), and why; ends then
 //	dl:{0}:turn:WHAT                      string: the node whose turn it is to do WHAT, which one does at a time
 //	dl:{0}:fleet                          hash: node -> what it says of itself
 //	dl:{0}:stats                          hash: the cluster's counters
@@ -57,6 +59,8 @@ const (
 	keyLost      = "lost"
 	keyWaits     = "waits"
 	keyTurn      = "turn:"
+	keyEra       = "era"
+	keyBarred    = "quarantine"
 )
 
 // The times that the scripts and the nodes agree on.
@@ -77,9 +81,10 @@ const (
 var prelude = fmt.Sprintf(`local LOCK, QUEUE, WAITERS, PARKED, NAMES, DUE, CONTENDED = %q, %q, %q, %q, %q, %q, %q
 local TICKET, NODE, GRANTS, EVENTS = %q, %q, %q, %q
 local MOVES, WATCHED, SESSION, HOME, SESSIONS, LOST = %q, %q, %q, %q, %q, %q
+local ERA, QUARANTINE = %q, %q
 local CLAIM, RETAIN, BATCH = %d, %d, %d
 `, keyLock, keyQueue, keyWaiters, keyParked, keyNames, keyDue, keyContended, keyTicket, keyNode, keyGrants, keyEvents,
-	keyMoves, keyWatched, keySession, keyHome, keySessions, keyLost,
+	keyMoves, keyWatched, keySession, keyHome, keySessions, keyLost, keyEra, keyBarred,
 	claim.Milliseconds(), retain.Milliseconds(), batch)
 
 // keyspace names the keys of one store.
@@ -87,12 +92,23 @@ type keyspace struct {
 	prefix     string
 	partitions int
 	bases      []string
+	// declared are what a script on each partition declares.
+	declared [][]string
 }
 
-func newKeyspace(prefix string, partitions int) keyspace {
+// newKeyspace names the keys. In a cluster, scripts declare two keys that never exist: while a slot moves from one master to
+// another, key by key, Redis then refuses them at both ends (TRYAGAIN), where it would run one that declares a single
+// key on whatever part of the partition it has.
+// https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#multi-key-operations
+func newKeyspace(prefix string, partitions int, cluster bool) keyspace {
 	k := keyspace{prefix: prefix + ":", partitions: partitions}
 	for p := range partitions {
-		k.bases = append(k.bases, k.prefix+"{"+strconv.Itoa(p)+"}:")
+		base := k.prefix + "{" + strconv.Itoa(p) + "}:"
+		keys := []string{base}
+		if cluster {
+			keys = append(keys, base+"moving")
+		}
+		k.bases, k.declared = append(k.bases, base), append(k.declared, keys)
 	}
 	return k
 }

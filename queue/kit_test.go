@@ -16,7 +16,11 @@ import (
 	"distributedlock/queue/embedded"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets the driver's client for clusters sleep on after it was closed: for at most 5 s, and with nothing held.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+}
 
 // epoch is where the tests' clock begins: far enough ahead that no key made by it ends while a test runs.
 const epoch = 4_000_000_000_000_000

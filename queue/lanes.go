@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -53,12 +54,17 @@ type job struct {
 }
 
 // openLanes connects. Nothing else uses these connections, so that the driver writes and reads on the lane's own goroutine.
+// In a cluster the lanes share the store's client: a client of their own would learn of a new master at another time.
 func openLanes(s *Store) (*lanes, error) {
 	l := &lanes{s: s, wake: make(chan struct{}, laneCount)}
 	for range laneCount {
+		if s.opts.Cluster {
+			l.ended.Go(func() { (&lane{l: l, s: s, c: s.client}).run() })
+			continue
+		}
 		o := s.opts
 		o.Quiet = true
-		c, err := Connect(o)
+		c, err := s.dialled(o)
 		if err != nil {
 			l.close()
 			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -69,6 +75,17 @@ func openLanes(s *Store) (*lanes, error) {
 		l.ended.Go(func() { (&lane{l: l, s: s, c: c}).run() })
 	}
 	return l, nil
+}
+
+// reconnect has the lanes find out that their connections are broken now, and not by a call whose outcome would be unknown.
+func (l *lanes) reconnect(ctx context.Context) {
+	for _, c := range l.clients {
+		for range 2 { // the first may be what finds it
+			if c.Do(ctx, c.B().Ping().Build()).Error() == nil {
+				break
+			}
+		}
+	}
 }
 
 // submit puts a call in line; flush sends it, if no lane has taken it before.
@@ -100,12 +117,13 @@ func (l *lanes) nudge() {
 }
 
 // call makes a call and waits for it.
-func (l *lanes) call(how string, partition int, args []string) (r reply, err error) {
+func (l *lanes) call(j job) (r reply, err error) {
 	done := make(chan struct{})
-	l.submit(job{how: how, partition: partition, args: args, done: func(got reply, e error) {
+	j.done = func(got reply, e error) {
 		r, err = got, e
 		close(done)
-	}})
+	}
+	l.submit(j)
 	l.flush()
 	<-done
 	return r, err

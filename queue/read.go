@@ -171,6 +171,10 @@ type Health struct {
 	Evicts bool
 	// Policy is its maxmemory-policy.
 	Policy string
+	// Warnings are what [Store.Advice] says, where somebody asked for it.
+	Warnings []string
+	// Quarantine is what [Store.Quarantine] says.
+	Quarantine Quarantine
 }
 
 // Health asks Redis how it is.
@@ -185,16 +189,26 @@ func (s *Store) Health(ctx context.Context) (Health, error) {
 	if s.opts.Embedded {
 		return h, nil
 	}
+	if s.opts.Cluster {
+		err := s.clusterHealth(ctx, &h)
+		return h, err
+	}
 	info, err := s.client.Do(ctx, s.client.B().Info().Section("server", "replication", "memory").Build()).ToString()
 	if err != nil {
 		return h, readError("INFO", err)
 	}
 	h.Mode, h.Role, h.Policy = infoField(info, "redis_mode"), infoField(info, "role"), infoField(info, "maxmemory_policy")
-	h.Evicts = infoField(info, "maxmemory") != "0" && h.Policy != "noeviction" && h.Policy != ""
-	if len(s.opts.Redis.Sentinel.MasterSet) > 0 {
+	h.Evicts = evicts(info)
+	if s.links.follow != nil {
 		h.Mode = "sentinel"
 	}
 	return h, nil
+}
+
+// evicts is whether a Redis may throw keys away.
+func evicts(info string) bool {
+	policy := infoField(info, "maxmemory_policy")
+	return infoField(info, "maxmemory") != "0" && policy != "noeviction" && policy != ""
 }
 
 // readError explains a failed read: it changed nothing, however it failed.

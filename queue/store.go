@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,8 @@ import (
 type Options struct {
 	// Redis is how to connect. Retries and client-side caching are switched off whatever it says.
 	Redis rueidis.ClientOption
+	// Cluster is set where that is a Redis Cluster.
+	Cluster bool
 	// Prefix begins every key. Default "dl".
 	Prefix string
 	// Partitions must be the same on every node of a store. Default 8.
@@ -33,6 +36,13 @@ type Options struct {
 	Quiet bool
 	// Patch, where set, changes a script's source before it is loaded: for tests that plant mistakes.
 	Patch func(script, source string) string
+	// Quarantine, where set, is how long nothing is granted after another instance came to answer, or data were lost, or
+	// Redis's clock was set: as long as any lease may be. Every node of a store must have the same.
+	Quarantine time.Duration
+	// Replicas is how many replicas must have a grant before anybody is told of it.
+	Replicas int
+	// Moved, where set, is told that the Sentinels name another master.
+	Moved func(from, to string)
 	// Observe, where set, is told of every script run.
 	Observe func(script string, took time.Duration, err error)
 }
@@ -41,10 +51,23 @@ type Options struct {
 type Store struct {
 	opts   Options
 	client rueidis.Client
+	links  *links
 	keys   keyspace
 	clock  redisClock
 	floor  atomic.Int64
 	lanes  *lanes
+	// instances are which Redis was last known to answer: see instancesNow.
+	instances atomic.Pointer[[]string]
+	owed      owed
+	// clocks are those of the partitions' masters in a cluster.
+	clocks []redisClock
+	// eras are the lives of the masters that the partitions' scripts are for, nil where no quarantine is wanted.
+	eras       []atomic.Pointer[era]
+	witnessing sync.Mutex
+	barred     barred
+	// scripts are all of them by their numbers, from 1.
+	scripts []*script
+	eraOf   script
 
 	// returns is calls for releases alone, which are done even where Redis is out of memory.
 	calls, returns, renew, cancel, claim, due, force, bury, status, stats script
@@ -66,27 +89,97 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.CommandTimeout == 0 {
 		opts.CommandTimeout = 1500 * time.Millisecond
 	}
-	client, err := Connect(opts)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	if opts.Embedded {
+		opts.Quarantine = 0 // it does not outlive the process, and nobody else has it
 	}
-	s := &Store{opts: opts, client: client, keys: newKeyspace(opts.Prefix, opts.Partitions), clock: redisClock{start: time.Now()}}
+	s := &Store{opts: opts, links: newLinks(&opts.Redis), keys: newKeyspace(opts.Prefix, opts.Partitions, opts.Cluster),
+		clock: redisClock{start: time.Now()}}
+	s.owed.pulses = make([]Pulse, opts.Partitions)
+	if opts.Cluster {
+		s.clocks = make([]redisClock, opts.Partitions)
+		for p := range s.clocks {
+			s.clocks[p].start = s.clock.start
+		}
+	}
+	if opts.Quarantine > 0 {
+		s.eras = make([]atomic.Pointer[era], opts.Partitions)
+	}
+	if opts.Redis.Sentinel.MasterSet != "" {
+		s.links.follow = newFollower(&opts, s.links)
+	}
+	if err := s.connect(ctx); err != nil {
+		s.closeClients()
+		return nil, err
+	}
+	return s, nil
+}
+
+// connect makes the clients, and the scripts.
+func (s *Store) connect(ctx context.Context) (err error) {
+	if s.client, err = s.dialled(s.opts); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if s.opts.Cluster && s.client.Mode() != rueidis.ClientModeCluster {
+		return fmt.Errorf("%w: it is no cluster (REDIS_CLUSTER)", ErrSetup)
+	}
+	s.load()
+	if err := s.check(ctx); err != nil {
+		return err
+	}
+	if err := s.firstEras(ctx); err != nil {
+		return err
+	}
+	s.lanes, err = openLanes(s)
+	return err
+}
+
+// load reads the scripts.
+func (s *Store) load() {
 	for name, sc := range map[string]*script{"calls": &s.calls, "renew": &s.renew,
 		"cancel": &s.cancel, "claim": &s.claim, "due": &s.due, "force": &s.force, "bury": &s.bury,
 		"status": &s.status, "stats": &s.stats, "session": &s.session, "resume": &s.resume, "detach": &s.detach,
 		"orphan": &s.orphan, "look": &s.look, "fail": &s.fail} {
-		*sc = loadScript(name, &opts)
+		*sc = loadScript(name, &s.opts)
+		s.scripts = append(s.scripts, sc)
 	}
 	_, body, _ := strings.Cut(source("calls"), "\n")
-	s.returns = makeScript("calls", evenFull, body, &opts)
-	if err = s.check(ctx); err == nil {
-		s.lanes, err = openLanes(s)
+	s.returns = makeScript("calls", evenFull, body, &s.opts)
+	s.scripts = append(s.scripts, &s.returns)
+	for i, sc := range s.scripts {
+		sc.number = i + 1
 	}
-	if err != nil {
-		client.Close()
-		return nil, err
+	for _, sc := range []*script{&s.calls, &s.returns, &s.renew, &s.cancel, &s.claim, &s.due, &s.force, &s.bury, &s.resume, &s.detach, &s.fail} {
+		sc.grants = true
 	}
-	return s, nil
+	s.eraOf = loadScript("era", &s.opts)
+}
+
+func (s *Store) closeClients() {
+	if s.client != nil {
+		s.client.Close()
+	}
+	if s.links.follow != nil {
+		s.links.follow.close()
+	}
+}
+
+// Connect makes one more client, for subscriptions: to the master, wherever that is, or to any node of a cluster, as each
+// of them brings what is published on any.
+func (s *Store) Connect() (rueidis.Client, error) {
+	if s.opts.Cluster {
+		return s.anyNode()
+	}
+	return s.dialled(s.opts)
+}
+
+func (s *Store) dialled(opts Options) (rueidis.Client, error) {
+	o := &opts.Redis
+	if s.links.follow != nil {
+		// The driver sees one address, behind which the master may move.
+		o.InitAddress, o.Sentinel, o.ForceSingleClient = []string{"master " + o.Sentinel.MasterSet}, rueidis.SentinelOption{}, true
+	}
+	o.DialCtxFn = s.links.dialer()
+	return Connect(opts)
 }
 
 // Connect makes a Redis client as the options say: no retries, as a repeated script could run twice; no client-side
@@ -102,6 +195,10 @@ func Connect(opts Options) (rueidis.Client, error) {
 	}
 	o.RingScaleEachConn = 13 // a full ring ignores deadlines; 8,192 commands under way do not fill it
 	o.ClientName = "lockd-" + opts.Node
+	if opts.Cluster {
+		o.ForceSingleClient = false
+		o.ClusterOption.ShardsRefreshInterval, o.ClusterOption.MaxMovedRedirections = time.Second, 4
+	}
 	if o.PipelineMultiplex == 0 {
 		o.PipelineMultiplex = -1
 	}
@@ -111,11 +208,17 @@ func Connect(opts Options) (rueidis.Client, error) {
 // Close ends the connections.
 func (s *Store) Close() {
 	s.lanes.close()
-	s.client.Close()
+	s.closeClients()
 }
 
 // Node is the id under which this store speaks.
 func (s *Store) Node() string { return s.opts.Node }
+
+// FailsOver is whether another Redis takes over where one is gone.
+func (s *Store) FailsOver() bool { return s.links.follow != nil || s.opts.Cluster }
+
+// InCluster is whether the store is in a Redis Cluster.
+func (s *Store) InCluster() bool { return s.opts.Cluster }
 
 // Partitions is how many there are.
 func (s *Store) Partitions() int { return s.keys.partitions }
@@ -149,8 +252,13 @@ func (s *Store) LockOfKey(key string) (name string, ok bool) {
 func (s *Store) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
 	defer cancel()
-	if err := s.readClock(ctx); err != nil {
+	all, err := s.readClock(ctx)
+	if err != nil {
 		return err
+	}
+	for p, one := range all {
+		s.clockOf(p).keep(one.micros, one.sent, one.got)
+		s.clockOf(p).learn(one.micros)
 	}
 	if err := s.checkNumbers(ctx); err != nil {
 		return err
@@ -174,7 +282,9 @@ func (s *Store) check(ctx context.Context) error {
 	if err == nil && have != want {
 		return fmt.Errorf("%w: it was set up with %s partitions, and this node is told to use %s (REDIS_PARTITIONS)", ErrSetup, have, want)
 	}
-	return nil
+	now, err := s.instancesNow(ctx)
+	s.instances.Store(&now)
+	return err
 }
 
 // checkNumbers sees that the scripts can print tokens, which a Redis built for 32 bits could not.
@@ -187,15 +297,6 @@ func (s *Store) checkNumbers(ctx context.Context) error {
 	if got != most {
 		return fmt.Errorf("%w: its Lua has no integers of 53 bits", ErrSetup)
 	}
-	return nil
-}
-
-func (s *Store) readClock(ctx context.Context) error {
-	at, err := s.client.Do(ctx, s.client.B().Time().Build()).AsIntSlice()
-	if err != nil || len(at) != 2 {
-		return readError("TIME", err)
-	}
-	s.clock.learn(at[0]*1e6 + at[1])
 	return nil
 }
 

@@ -43,6 +43,12 @@ func (m *Manager) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.stepped(pulses)
+	m.quarantined()
+	called := !m.up.Load() && slices.ContainsFunc(pulses, func(p queue.Pulse) bool { return p.Missed || p.Moved && m.store.FailsOver() })
+	if called {
+		m.rollCall(ctx, pulses)
+	}
 	if !m.up.Swap(true) {
 		m.log.Info("redis answers")
 		for _, p := range m.parts {
@@ -61,8 +67,8 @@ func (m *Manager) once(ctx context.Context) error {
 				return err
 			}
 		}
-		if pulse.Missed && (p.places.any() || m.sessions.any()) {
-			p.doubted.Store(true)
+		if !called {
+			p.heed(pulse)
 		}
 		if pulse.Claims || p.doubted.Load() {
 			signal(p.bell)
@@ -77,6 +83,70 @@ func (m *Manager) once(ctx context.Context) error {
 	}
 	m.tidy(ctx, dead)
 	return nil
+}
+
+// stepped tells that Redis's clock was set: leases end early by as much as it was set forward.
+func (m *Manager) stepped(pulses []queue.Pulse) {
+	var most time.Duration
+	for _, pulse := range pulses {
+		if pulse.Stepped.Abs() > most.Abs() {
+			most = pulse.Stepped
+		}
+	}
+	if most != 0 {
+		m.met.clockStepped()
+		m.log.Warn("redis's clock was set; leases end earlier or later by that", zap.Duration("forward", most))
+	}
+}
+
+// quarantined tells of the beginning and the end of a quarantine.
+func (m *Manager) quarantined() {
+	q := m.store.Quarantine()
+	if is := q.Left > 0; m.barred.Swap(is) == is {
+		return
+	}
+	if q.Left == 0 {
+		m.log.Info("the quarantine is over; locks are granted again")
+		return
+	}
+	m.met.quarantined()
+	m.log.Warn("quarantine: no lock is granted until all leases have run out that redis may have forgotten",
+		zap.String("why", q.Why), zap.Duration("left", q.Left), zap.Int("partitions", q.Partitions))
+}
+
+// rollCallTime is how long a roll call lasts. All nodes look for a Redis that is away at half that pace or quicker. In a
+// cluster, where the driver learns of a new master up to a second late, it is spreadRollCall.
+const (
+	rollCallTime   = queue.Beat / 4
+	spreadRollCall = queue.Beat
+)
+
+// rollCall has the node show itself and its waiting requests to a Redis that was away for so long that all nodes count as gone,
+// or that is another instance and may have missed the latest of them, before it does anything else: the first node to
+// come back would else pass over the waiting requests of the others.
+func (m *Manager) rollCall(ctx context.Context, pulses []queue.Pulse) {
+	m.calling.Store(true)
+	defer m.calling.Store(false)
+	for i, pulse := range pulses {
+		if m.parts[i].heed(pulse) {
+			signal(m.parts[i].bell)
+		}
+	}
+	if m.store.InCluster() {
+		m.pause(ctx, spreadRollCall)
+		return
+	}
+	m.pause(ctx, rollCallTime)
+}
+
+// heed has the partition's waiting requests look up their places if something may have happened to them unseen. It
+// reports whether it has.
+func (p *partition) heed(pulse queue.Pulse) bool {
+	if (pulse.Missed || pulse.Moved) && (p.places.any() || p.m.sessions.any()) {
+		p.doubted.Store(true)
+		return true
+	}
+	return false
 }
 
 // tidy does what may take longer than a beat, beside the beats and once at a time.
@@ -115,6 +185,10 @@ func (m *Manager) bury(ctx context.Context, dead []string) error {
 			return err
 		}
 		if err := m.store.StrikeNode(ctx, node); err != nil {
+			return err
+		}
+		// It may have come back meanwhile, and be one of the fleet again.
+		if still, err := m.store.Dead(ctx); err != nil || !slices.Contains(still, node) {
 			return err
 		}
 		if err := m.store.Forget(ctx, node); err != nil {

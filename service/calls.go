@@ -116,8 +116,16 @@ func (m *Manager) List(ctx context.Context, prefix, after string, limit int) ([]
 // Now is Redis's time, as far as this node can tell without asking.
 func (m *Manager) Now() time.Time { return m.store.Now() }
 
-// Health asks Redis how it is.
-func (m *Manager) Health(ctx context.Context) (queue.Health, error) { return m.store.Health(ctx) }
+// Health asks Redis how it is, and how it is set up.
+func (m *Manager) Health(ctx context.Context) (queue.Health, error) {
+	h, err := m.store.Health(ctx)
+	if err != nil {
+		return h, err
+	}
+	h.Quarantine = m.store.Quarantine()
+	h.Warnings, err = m.store.Advice(ctx)
+	return h, err
+}
 
 // ErrEvicts says that Redis may throw locks away when memory runs short.
 var ErrEvicts = errors.New("redis may evict lock keys: set maxmemory-policy to noeviction")

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
@@ -17,7 +16,11 @@ import (
 	"distributedlock/queue/embedded"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets the driver's client for clusters sleep on after it was closed: for at most 5 s, and with nothing held.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+}
 
 // fleet is some nodes on one real Redis.
 type fleet struct {
@@ -55,7 +58,10 @@ type member struct {
 func (f *fleet) node(change ...func(*queue.Options)) *member {
 	f.t.Helper()
 	f.nodes++
-	o := queue.Options{Node: fmt.Sprintf("node-%d", f.nodes), Redis: queue.At(f.redis.Network(), f.redis.Addr())}
+	o := queue.Options{Node: fmt.Sprintf("node-%d", f.nodes)}
+	if f.redis != nil {
+		o.Redis = queue.At(f.redis.Network(), f.redis.Addr())
+	}
 	for _, c := range change {
 		c(&o)
 	}
@@ -64,7 +70,7 @@ func (f *fleet) node(change ...func(*queue.Options)) *member {
 		f.t.Fatal(err)
 	}
 	m := New(store, Options{RenewalInterval: 5 * time.Second, MaxHold: time.Hour, Grace: f.grace, MaxQueue: 10000, Deadlocks: !f.blind,
-		Connect: func() (rueidis.Client, error) { return queue.Connect(o) }, Log: zaptest.NewLogger(f.t, zaptest.Level(zap.ErrorLevel)).Named(o.Node)})
+		Connect: store.Connect, Log: zaptest.NewLogger(f.t, zaptest.Level(zap.ErrorLevel)).Named(o.Node)})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

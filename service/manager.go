@@ -54,6 +54,8 @@ type Manager struct {
 	detector *detector // nil where deadlocks are not looked for
 	waiting  atomic.Int64
 	up       atomic.Bool
+	calling  atomic.Bool // while a roll call goes on
+	barred   atomic.Bool // whether the last beat found a quarantine
 	probe    chan struct{}
 	draining chan struct{}
 	drain    sync.Once
@@ -93,10 +95,14 @@ func New(store *queue.Store, opts Options) *Manager {
 	for p := range store.Partitions() {
 		m.parts = append(m.parts, newPartition(m, p))
 	}
-	m.hub = notify.New(notify.Options{
+	hub := notify.Options{
 		Connect: opts.Connect, Channel: store.Channel(), Ping: store.Ring, Every: queue.Beat, Database: opts.Database,
-		Bell: m.bell, Word: m.word, Expired: m.keyExpired, Subscribed: m.subscribed, Log: opts.Log,
-	})
+		Bell: m.bell, Word: m.word, Subscribed: m.subscribed, Log: opts.Log,
+	}
+	if !store.InCluster() { // there each master tells of its own keys only, and the nodes' own timers must do
+		hub.Expired = m.keyExpired
+	}
+	m.hub = notify.New(hub)
 	return m
 }
 
@@ -159,6 +165,9 @@ func (m *Manager) open() error {
 // and if the command may have run, the partition's waiting requests are looked up again, as one of them may have
 // been granted unseen.
 func (m *Manager) noticed(partition int, err error) {
+	if errors.Is(err, queue.ErrNotReplicated) {
+		return // Redis is there
+	}
 	unknown := errors.Is(err, queue.ErrUnknown)
 	if unknown {
 		m.parts[partition].doubt()
@@ -193,7 +202,8 @@ func (m *Manager) resolve(ctx context.Context, name string, err error, call func
 		}
 		again := call(true)
 		m.noticed(m.store.Partition(name), again)
-		if !errors.Is(again, queue.ErrUnknown) && !errors.Is(again, queue.ErrUnavailable) {
+		_, withheld := errors.AsType[*queue.QuarantineError](again) // so it was not granted before
+		if withheld || !errors.Is(again, queue.ErrUnknown) && !errors.Is(again, queue.ErrUnavailable) {
 			return again
 		}
 		m.pause(ctx, 20*time.Millisecond)

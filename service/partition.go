@@ -95,7 +95,7 @@ func (p *partition) run(ctx context.Context) error {
 // answer claims what other nodes granted to waiters here. While Redis is away nothing is asked: the beat that finds it
 // back rings again.
 func (p *partition) answer(ctx context.Context) {
-	if !p.m.up.Load() {
+	if !p.m.up.Load() && !p.m.calling.Load() {
 		return
 	}
 	if p.doubted.Load() {
@@ -169,6 +169,8 @@ func (p *partition) again(ctx context.Context, at *place, ticket int64) bool {
 	p.m.apply(q.Name, a.Effects)
 	live := true
 	switch {
+	case unconfirmed(err):
+		p.places.end(at, queue.Grant{}, queue.Handed{}, p.m.undoGrant(q, a.Grant))
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnknown):
 		p.m.noticed(p.number, err)
 		p.doubted.Store(true)

@@ -40,6 +40,16 @@ func (w *jsonWriter) text(k, v string) {
 	*w = appendString(*w, v)
 }
 
+func (w *jsonWriter) texts(k string, vs []string) {
+	w.key(k)
+	w.open('[')
+	for _, v := range vs {
+		w.comma()
+		*w = appendString(*w, v)
+	}
+	w.close(']')
+}
+
 func (w *jsonWriter) num(k string, v int64) {
 	w.key(k)
 	*w = strconv.AppendInt(*w, v, 10)

@@ -138,6 +138,7 @@ func TestDocumentHasEveryCodeAndNoOther(t *testing.T) {
 	}
 	slices.Sort(documented)
 	slices.Sort(known)
+	known = slices.Compact(known) // one code may stand for several causes
 	if !slices.Equal(documented, known) {
 		t.Errorf("documented %q\nknown      %q", documented, known)
 	}
@@ -150,7 +151,8 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		fake := newFake()
 		fake.status, fake.listed, fake.next = oneHolder(), []queue.Status{oneHolder()}, "x"
 		fake.totals = someTotals()
-		fake.shown, fake.redis = someGraph(), queue.Health{Mode: "standalone", Role: "master", Latency: time.Millisecond}
+		fake.shown, fake.redis = someGraph(), queue.Health{Mode: "standalone", Role: "master", Latency: time.Millisecond,
+			Warnings: []string{"maxmemory-policy is \"allkeys-lru\"", "another"}}
 		if live.set != nil {
 			live.set(fake)
 		}

@@ -121,6 +121,8 @@ type RedisHealth struct {
 	Mode      string  `json:"mode"`
 	LatencyMs float64 `json:"latencyMs"`
 	Role      string  `json:"role"`
+	// Warnings are what in its settings may cost locks.
+	Warnings []string `json:"warnings"`
 }
 
 // Renewal is a new lease.

@@ -7,6 +7,7 @@ type options struct {
 	tcp       bool
 	port      int // 0: a free one
 	args      []string
+	config    string
 	dir       string
 	realOnly  bool
 	inProcess bool
@@ -32,6 +33,10 @@ func OnPort(port int) Option { return func(o *options) { o.tcp, o.port = true, p
 func Args(args ...string) Option {
 	return func(o *options) { o.args = append(o.args, args...) }
 }
+
+// Config has redis-server begin with a configuration file of this text, which lies in the server's own directory and
+// which the server may rewrite. It is needed for a Sentinel: Config("sentinel monitor …") with Args("--sentinel").
+func Config(text string) Option { return func(o *options) { o.config = text } }
 
 // Dir is where redis-server keeps its data files; it must exist, and Stop leaves it. The default is a directory of its
 // own, which Stop removes. miniredis ignores it.

@@ -46,7 +46,11 @@ func startProcess(ctx context.Context, found installed, o *options) (*Server, er
 		return nil, fmt.Errorf("start redis-server: %w", err)
 	}
 	p := &process{found: found, opts: o, private: private}
-	if p.network, p.addr, err = chooseAddr(ctx, o, private); err == nil {
+	p.network, p.addr, err = chooseAddr(ctx, o, private)
+	if err == nil && o.config != "" {
+		err = os.WriteFile(p.configFile(), []byte(o.config), 0o600)
+	}
+	if err == nil {
 		err = p.start(ctx)
 	}
 	if err != nil {
@@ -74,15 +78,21 @@ func (p *process) start(ctx context.Context) error {
 	return nil
 }
 
+func (p *process) configFile() string { return filepath.Join(p.private, "redis.conf") }
+
 func (p *process) args() []string {
 	dir := p.opts.dir
 	if dir == "" {
 		dir = p.private
 	}
-	args := []string{
+	var args []string
+	if p.opts.config != "" {
+		args = append(args, p.configFile())
+	}
+	args = append(args,
 		"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",
 		"--daemonize", "no", "--dir", dir,
-	}
+	)
 	if p.network == "unix" {
 		args = append(args, "--port", "0", "--unixsocket", p.addr, "--unixsocketperm", "700")
 	} else {

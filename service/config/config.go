@@ -36,6 +36,11 @@ type Config struct {
 	// RedisSentinels are the host:port of the Sentinels that know RedisMasterName; both or neither.
 	RedisSentinels  []string
 	RedisMasterName string
+	// RedisSentinelUsername and RedisSentinelPassword are what the Sentinels ask for, RedisSentinelTLS whether they speak
+	// TLS, with the same files as Redis.
+	RedisSentinelUsername string
+	RedisSentinelPassword string
+	RedisSentinelTLS      bool
 	// RedisCluster are the host:port of some nodes of a Redis Cluster.
 	RedisCluster []string
 	// RedisKeyPrefix begins every key.
@@ -236,13 +241,18 @@ func (c *Config) check() error {
 			c.Source("DEFAULT_TIMEOUT"), seconds(c.DefaultTimeout), seconds(c.MaxTimeout))},
 		{(c.TLSCert == "") != (c.TLSKey == ""), "TLS_CERT and TLS_KEY: want both or neither"},
 		{(c.RedisTLSCert == "") != (c.RedisTLSKey == ""), "REDIS_TLS_CERT and REDIS_TLS_KEY: want both or neither"},
-		{tls != "" && !c.RedisTLS, "REDIS_TLS_CA, REDIS_TLS_CERT and REDIS_TLS_KEY: want REDIS_TLS=true with them"},
+		{tls != "" && !c.RedisTLS && !c.RedisSentinelTLS,
+			"REDIS_TLS_CA, REDIS_TLS_CERT and REDIS_TLS_KEY: want REDIS_TLS=true with them"},
 		{(len(c.RedisSentinels) == 0) != (c.RedisMasterName == ""),
 			"REDIS_SENTINELS and REDIS_MASTER_NAME: want both or neither"},
 		{len(c.RedisSentinels) > 0 && len(c.RedisCluster) > 0, "REDIS_SENTINELS and REDIS_CLUSTER: want only one of them"},
 		{len(c.RedisCluster) > 0 && c.RedisDB != 0, fmt.Sprintf("REDIS_DB (%s): %d: want 0 with REDIS_CLUSTER",
 			c.Source("REDIS_DB"), c.RedisDB)},
 		{c.RedisUsername != "" && c.RedisPassword == "", "REDIS_USERNAME: want REDIS_PASSWORD with it"},
+		{len(c.RedisSentinels) == 0 && (c.RedisSentinelUsername+c.RedisSentinelPassword != "" || c.RedisSentinelTLS),
+			"REDIS_SENTINEL_USERNAME, REDIS_SENTINEL_PASSWORD and REDIS_SENTINEL_TLS: want REDIS_SENTINELS with them"},
+		{c.RedisSentinelUsername != "" && c.RedisSentinelPassword == "",
+			"REDIS_SENTINEL_USERNAME: want REDIS_SENTINEL_PASSWORD with it"},
 		{c.ClientToken != "" && c.ClientToken == c.AdminToken,
 			"CLIENT_TOKEN and ADMIN_TOKEN: want two different ones, or every client is an admin"},
 	}

@@ -3,6 +3,7 @@ package config_test
 import (
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ var badValues = map[string][]string{
 	"REDIS_TLS_KEY":       {"/no/such/file", "."},
 	"REDIS_SENTINELS":     {"a", "a:1,", ",", "a:1,,b:2", "a:0", ":1", "a:1 b:2"},
 	"REDIS_MASTER_NAME":   {"my master", "m\t"},
+	"REDIS_SENTINEL_TLS":  {"maybe", "2"},
 	"REDIS_CLUSTER":       {"a", "a:1,", "a:99999"},
 	"REDIS_KEY_PREFIX":    {"a b", "{a}", "a}", strings.Repeat("a", 65), "é", "a*"},
 	"REDIS_PARTITIONS":    {"0", "1025", "-8", "x", "8.0"},
@@ -47,6 +49,9 @@ var badValues = map[string][]string{
 	"LOG_FORMAT":          {"x", "text"},
 }
 
+// anything are the settings that may be any text.
+var anything = []string{"REDIS_USERNAME", "REDIS_PASSWORD", "REDIS_SENTINEL_USERNAME", "REDIS_SENTINEL_PASSWORD"}
+
 // refused checks the error's form: one line that says every word wanted.
 func refused(t *testing.T, err error, wants ...string) {
 	t.Helper()
@@ -66,7 +71,7 @@ func refused(t *testing.T, err error, wants ...string) {
 
 func TestBadValues(t *testing.T) {
 	for name := range documented {
-		if len(badValues[name]) == 0 && name != "REDIS_USERNAME" && name != "REDIS_PASSWORD" {
+		if len(badValues[name]) == 0 && !slices.Contains(anything, name) {
 			t.Errorf("%s has no bad values", name)
 		}
 	}
@@ -109,6 +114,14 @@ func TestConflicts(t *testing.T) {
 		"CA without TLS":    {map[string]string{"REDIS_TLS_CA": path}, []string{"REDIS_TLS_CA", "REDIS_TLS=true"}},
 		"Sentinels alone":   {map[string]string{"REDIS_SENTINELS": "a:1"}, []string{"REDIS_MASTER_NAME"}},
 		"master name alone": {map[string]string{"REDIS_MASTER_NAME": "m"}, []string{"REDIS_SENTINELS"}},
+		"Sentinels' password without Sentinels": {
+			map[string]string{"REDIS_SENTINEL_PASSWORD": "p"}, []string{"REDIS_SENTINEL_PASSWORD", "REDIS_SENTINELS"},
+		},
+		"Sentinels' TLS without Sentinels": {map[string]string{"REDIS_SENTINEL_TLS": "on"}, []string{"REDIS_SENTINEL_TLS", "REDIS_SENTINELS"}},
+		"Sentinels' user without password": {
+			map[string]string{"REDIS_SENTINELS": "a:1", "REDIS_MASTER_NAME": "m", "REDIS_SENTINEL_USERNAME": "u"},
+			[]string{"REDIS_SENTINEL_USERNAME", "REDIS_SENTINEL_PASSWORD"},
+		},
 		"database in cluster": {
 			map[string]string{"REDIS_CLUSTER": "a:1", "REDIS_DB": "1"}, []string{"REDIS_DB", "REDIS_CLUSTER"},
 		},

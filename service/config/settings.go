@@ -45,6 +45,9 @@ func (c *Config) redisSettings() []*setting {
 		text("REDIS_TLS_KEY", "", "file of our key", &c.RedisTLSKey, file),
 		list("REDIS_SENTINELS", "host:port of the Sentinels, commas between", &c.RedisSentinels, address),
 		text("REDIS_MASTER_NAME", "", "the master's name that the Sentinels know", &c.RedisMasterName, word),
+		text("REDIS_SENTINEL_USERNAME", "", "user to log in to the Sentinels as", &c.RedisSentinelUsername, anything),
+		secret("REDIS_SENTINEL_PASSWORD", "password of the Sentinels", &c.RedisSentinelPassword, anything),
+		boolean("REDIS_SENTINEL_TLS", "false", "speak TLS to the Sentinels", &c.RedisSentinelTLS),
 		list("REDIS_CLUSTER", "host:port of some nodes of the cluster, commas between", &c.RedisCluster, address),
 		text("REDIS_KEY_PREFIX", "dl", "what every key begins with", &c.RedisKeyPrefix, keyPrefix),
 		integer("REDIS_PARTITIONS", "8", "number of partitions, fixed when the store is first used",
@@ -52,7 +55,7 @@ func (c *Config) redisSettings() []*setting {
 		integer("REDIS_WAIT_REPLICAS", "0", "how many replicas must have a change before it is answered",
 			&c.RedisWaitReplicas, 0, 100),
 		boolean("FAILOVER_QUARANTINE", "off",
-			"after a change of master, give no lock that the old one may have given", &c.FailoverQuarantine),
+			"after a change of Redis or loss of data, grant nothing for MAX_TIMEOUT", &c.FailoverQuarantine),
 	}
 }
 

@@ -87,12 +87,18 @@ func serve(ctx context.Context, cfg *config.Config, private *embedded.Server, li
 		return err
 	}
 	opts.Observe = met.Command
+	opts.Moved = func(from, to string) {
+		log.Warn("the Sentinels name another master", zap.String("was", from), zap.String("is", to))
+	}
 	store, err := openStore(ctx, opts, cfg.StartupTimeout, log)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	manager := service.New(store, managerOptions(cfg, opts, listener.Addr(), met, log))
+	if private == nil {
+		warn(ctx, store, log)
+	}
+	manager := service.New(store, managerOptions(cfg, store, listener.Addr(), met, log))
 	met.Cluster(manager)
 	set.NewGauge(fmt.Sprintf("distributed_locks_build_info{version=%q,goversion=%q}", version, goVersion()), func() float64 { return 1 })
 	face := faceOptions(cfg, set, node, log)
@@ -103,6 +109,17 @@ func serve(ctx context.Context, cfg *config.Config, private *embedded.Server, li
 	}
 	log.Info("serving", zap.String("address", listener.Addr().String()), zap.String("node", node), zap.String("version", version))
 	return runUntil(ctx, cfg.ShutdownTimeout, manager, handler, server, listener, log)
+}
+
+// warn logs what in Redis's set-up may cost locks.
+func warn(ctx context.Context, store *queue.Store, log *zap.Logger) {
+	advice, err := store.Advice(ctx)
+	if err != nil {
+		log.Warn("how redis is set up could not be read", zap.Error(err))
+	}
+	for _, a := range advice {
+		log.Warn("redis: " + a)
+	}
 }
 
 // runUntil serves until the context ends, and then goes in order: readiness turns false and the waiting are sent

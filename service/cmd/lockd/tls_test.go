@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
@@ -48,17 +49,22 @@ func certify(t *testing.T, dir, name string, serial int64) (cert, key string) {
 	return cert, key
 }
 
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
 // TestTLS serves over TLS on a Redis that speaks only TLS and wants a password, and takes up a new certificate.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	redisCert, redisKey := certify(t, dir, "redis", 1)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
+	port := freePort(t)
 	redis, err := embedded.Start(t.Context(), embedded.RealOnly(), embedded.Args("--tls-port", strconv.Itoa(port),
 		"--tls-cert-file", redisCert, "--tls-key-file", redisKey, "--tls-ca-cert-file", redisCert, "--requirepass", "secret word"))
 	if err != nil {
@@ -103,5 +109,61 @@ func TestTLS(t *testing.T) {
 	}
 	if serial() != 3 {
 		t.Error("a broken certificate is not passed over")
+	}
+}
+
+// TestSentinelTLS finds its Redis by a Sentinel; both speak TLS and want passwords, each its own.
+func TestSentinelTLS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key := certify(t, dir, "redis", 1)
+	redisPort, sentinelPort := freePort(t), freePort(t)
+	args := []string{"--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert, "--tls-replication", "yes"}
+	redis, err := embedded.Start(t.Context(), embedded.RealOnly(), embedded.Args(append(args, "--tls-port", strconv.Itoa(redisPort),
+		"--requirepass", "redis-word")...))
+	if err != nil {
+		t.Skipf("SKIPPED: this redis-server has no TLS: %v", err)
+	}
+	sentinel, err := embedded.Start(t.Context(), embedded.RealOnly(), embedded.TCP(),
+		embedded.Config(fmt.Sprintf("sentinel monitor m 127.0.0.1 %d 1\nsentinel auth-pass m redis-word\nrequirepass sentinel-word\n", redisPort)),
+		embedded.Args(append(args, "--tls-port", strconv.Itoa(sentinelPort), "--sentinel")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*embedded.Server{redis, sentinel} {
+		t.Cleanup(func() {
+			if err := s.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	password := filepath.Join(dir, "password")
+	if err := os.WriteFile(password, []byte("sentinel-word\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"REDIS_SENTINELS=127.0.0.1:" + strconv.Itoa(sentinelPort), "REDIS_MASTER_NAME=m", "REDIS_SENTINEL_TLS=true",
+		"REDIS_SENTINEL_PASSWORD_FILE=" + password, "REDIS_TLS=true", "REDIS_TLS_CA=" + cert, "REDIS_TLS_CERT=" + cert,
+		"REDIS_TLS_KEY=" + key, "REDIS_PASSWORD=redis-word", "CLIENT_TOKEN=", "ADMIN_TOKEN="}
+	n := start(t, env)
+	n.acquire(http.StatusOK, "x", `{"clientId":"c"}`)
+	health := n.call(http.StatusOK, http.MethodGet, "/health", "")
+	about, _ := health["redis"].(map[string]any)
+	warnings, _ := about["warnings"].([]any)
+	if about["mode"] != "sentinel" || about["role"] != "master" || len(warnings) != 2 {
+		t.Errorf("/health: %v", health)
+	}
+	for _, w := range warnings {
+		if text, _ := w.(string); !strings.Contains(n.said(), text) {
+			t.Errorf("the log does not warn: %v", w)
+		}
+	}
+	wrong := launch(t, append(env, "REDIS_MASTER_NAME=other", "STARTUP_TIMEOUT=1"))
+	select {
+	case <-wrong.ended:
+		if said := wrong.said(); !strings.Contains(said, "No such master") {
+			t.Errorf("a name that the Sentinel does not know: %s", said)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it goes on without a master")
 	}
 }

@@ -34,8 +34,6 @@ import (
 // supported refuses the settings of what this version does not have: to ignore them would promise what it cannot keep.
 func supported(cfg *config.Config) error {
 	for name, set := range map[string]bool{
-		"REDIS_SENTINELS": len(cfg.RedisSentinels) > 0, "REDIS_CLUSTER": len(cfg.RedisCluster) > 0,
-		"REDIS_WAIT_REPLICAS": cfg.RedisWaitReplicas > 0, "FAILOVER_QUARANTINE": cfg.FailoverQuarantine,
 		"AUTH_TOKENS_FILE": cfg.AuthTokensFile != "",
 	} {
 		if set {
@@ -50,22 +48,42 @@ func storeOptions(cfg *config.Config, private *embedded.Server, node string) (qu
 	o := queue.Options{Node: node, Prefix: cfg.RedisKeyPrefix, Partitions: cfg.RedisPartitions}
 	if private != nil {
 		o.Redis, o.Embedded = queue.At(private.Network(), private.Addr()), !private.Real()
-		return o, nil
+		return o, nil // it has no replicas, and its data end with this process
 	}
-	o.Redis = queue.At("tcp", net.JoinHostPort(cfg.RedisHost, strconv.Itoa(cfg.RedisPort)))
+	o.Replicas = cfg.RedisWaitReplicas
+	if cfg.FailoverQuarantine {
+		o.Quarantine = cfg.MaxTimeout
+	}
+	server := cfg.RedisHost
+	switch {
+	case len(cfg.RedisCluster) > 0:
+		server, o.Cluster = "", true
+		o.Redis = rueidis.ClientOption{InitAddress: cfg.RedisCluster}
+	case len(cfg.RedisSentinels) > 0:
+		server = "" // whichever the Sentinels name
+		o.Redis = rueidis.ClientOption{InitAddress: cfg.RedisSentinels, Sentinel: rueidis.SentinelOption{
+			MasterSet: cfg.RedisMasterName, Username: cfg.RedisSentinelUsername, Password: cfg.RedisSentinelPassword,
+		}}
+	default:
+		o.Redis = queue.At("tcp", net.JoinHostPort(cfg.RedisHost, strconv.Itoa(cfg.RedisPort)))
+	}
 	o.Redis.SelectDB, o.Redis.Username, o.Redis.Password = cfg.RedisDB, cfg.RedisUsername, cfg.RedisPassword
+	conf, err := redisTLS(cfg, server)
+	if err != nil {
+		return o, err
+	}
 	if cfg.RedisTLS {
-		conf, err := redisTLS(cfg)
-		if err != nil {
-			return o, err
-		}
 		o.Redis.TLSConfig = conf
+	}
+	if cfg.RedisSentinelTLS {
+		o.Redis.Sentinel.TLSConfig = conf
 	}
 	return o, nil
 }
 
-func redisTLS(cfg *config.Config) (*tls.Config, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cfg.RedisHost}
+// redisTLS is how to speak TLS to a server; with "", to any by the name that it is dialled by.
+func redisTLS(cfg *config.Config, server string) (*tls.Config, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: server}
 	if cfg.RedisTLSCA != "" {
 		pem, err := os.ReadFile(cfg.RedisTLSCA)
 		if err != nil {
@@ -86,7 +104,7 @@ func redisTLS(cfg *config.Config) (*tls.Config, error) {
 	return conf, nil
 }
 
-func managerOptions(cfg *config.Config, opts queue.Options, addr net.Addr, met *service.Metrics, log *zap.Logger) service.Options {
+func managerOptions(cfg *config.Config, store *queue.Store, addr net.Addr, met *service.Metrics, log *zap.Logger) service.Options {
 	host, _ := os.Hostname()
 	about, err := json.Marshal(map[string]any{"host": host, "address": addr.String(), "version": version,
 		"started": time.Now().UTC().Format(time.RFC3339)})
@@ -96,7 +114,7 @@ func managerOptions(cfg *config.Config, opts queue.Options, addr net.Addr, met *
 	return service.Options{
 		RenewalInterval: cfg.RenewalInterval, MaxHold: cfg.MaxHold, Grace: cfg.SessionGrace, MaxQueue: cfg.MaxQueue,
 		Deadlocks: cfg.DeadlockDetection,
-		Database:  cfg.RedisDB, Connect: func() (rueidis.Client, error) { return queue.Connect(opts) },
+		Database:  cfg.RedisDB, Connect: store.Connect,
 		About: string(about), Log: log, Metrics: met,
 	}
 }
