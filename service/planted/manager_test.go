@@ -16,7 +16,7 @@ func managerMistakes() []mistake {
 			{"service/effects.go", "if p.places.any() {", "if p.places.any() && !{PLANTED} {"},
 		}},
 		{name: "nothing is asked for again after loss of data", breaks: "wake-ups: waiters that nobody knows of", room: "service", test: "TestSessionOutlivesDataLoss",
-			says: "test timed out", limit: 5 * time.Second, edits: []edit{
+			says: endless, limit: 5 * time.Second, edits: []edit{
 				{"service/beat.go", "if (pulse.Missed || pulse.Moved) &&", "if !{PLANTED} && (pulse.Missed || pulse.Moved) &&"},
 			}},
 		{name: "a lease's end has no alarm", breaks: "wake-ups: the next waits for the beat", room: "service", test: "TestLeaseEnd", says: "the lock was not free within", limit: 19 * time.Second, edits: []edit{
@@ -27,22 +27,22 @@ func managerMistakes() []mistake {
 		{name: "a client that goes leaves its request", breaks: "no grant after cancel", room: "service", test: "TestGoneAtTheGrant", says: "is left held", edits: []edit{
 			{"service/acquire.go", "\tif q.Earlier {\n", "\tif q.Earlier || {PLANTED} {\n"},
 		}},
-		{name: "what could not be cancelled is forgotten", breaks: "no grant after cancel", room: "service", test: "TestUndo", says: "test timed out", limit: 6 * time.Second, edits: []edit{
+		{name: "what could not be cancelled is forgotten", breaks: "no grant after cancel", room: "service", test: "TestUndo", says: endless, limit: 6 * time.Second, edits: []edit{
 			{"service/beat.go", "\tfor _, q := range m.undone.take() {\n", "\tfor _, q := range m.undone.take() {\n\t\tif {PLANTED} {\n\t\t\tcontinue\n\t\t}\n"},
 		}},
 		{name: "a grant that nobody waits for is kept", breaks: "no grant after cancel", room: "service", test: "TestHandedToNobody", says: "given back", edits: []edit{
 			{"service/effects.go", "m.tasks.Go(func() { m.putAside(&queue.Request{", "m.tasks.Go(func() {\n\t\t\t\tif {PLANTED} {\n\t\t\t\t\treturn\n\t\t\t\t}\n\t\t\t\tm.putAside(&queue.Request{"},
 		}},
-		{name: "a call that leaves takes the place from the others", breaks: "same request, same outcome", room: "service", test: "TestSameRequestOnOneNode", says: "test timed out", limit: 3 * time.Second, edits: []edit{
+		{name: "a call that leaves takes the place from the others", breaks: "same request, same outcome", room: "service", test: "TestSameRequestOnOneNode", says: endless, limit: 3 * time.Second, edits: []edit{
 			{"service/places.go", "if p.calls--; p.calls > 0 {", "if p.calls--; p.calls > 0 && !{PLANTED} {"},
 		}},
 		{name: "a lost answer is asked for as something new", breaks: "same request, same outcome", room: "service", test: "TestLostAnswers", says: "the lock was not free within", limit: 20 * time.Second, edits: []edit{
 			{"service/acquire.go", "q.Known = q.Known || repeated", "q.Known = q.Known || repeated && !{PLANTED}"},
 		}},
-		{name: "a session comes back without its places", breaks: "its requests are told nothing any more", room: "service", test: "TestManyAreResumed", says: "test timed out", limit: 5 * time.Second, edits: []edit{
+		{name: "a session comes back without its places", breaks: "its requests are told nothing any more", room: "service", test: "TestManyAreResumed", says: endless, limit: 5 * time.Second, edits: []edit{
 			{"service/resume.go", "\tcase own.Grant != nil:\n\t\tpart.arm", "\tcase {PLANTED} && own.Grant == nil:\n\tcase own.Grant != nil:\n\t\tpart.arm"},
 		}},
-		{name: "a grant that never reached its client is kept", breaks: "dead weight: a lock held by nobody", room: "service", test: "TestUndeliveredGrant", says: "test timed out", limit: 3 * time.Second, edits: []edit{
+		{name: "a grant that never reached its client is kept", breaks: "dead weight: a lock held by nobody", room: "service", test: "TestUndeliveredGrant", says: endless, limit: 3 * time.Second, edits: []edit{
 			{"service/resume.go", "if !q.Earlier { // or", "if !q.Earlier && !{PLANTED} { // or"},
 		}},
 		{name: "what the first reading saw is a deadlock", breaks: "deadlocks: one outside a circle is failed", room: "service", test: "TestFirstReadingIsNotEnough", says: "is not in line", edits: []edit{

@@ -21,11 +21,11 @@ func pureMistakes() []mistake {
 			{"graph/graph.go", "\t\tif in[p.Key] {\n", "\t\tif in[p.Key] || {PLANTED} {\n"},
 		}},
 		{name: "a silent subscription counts as alive", breaks: "wake-ups: none for ever, with everything else healthy", room: "notify", test: "TestSilence",
-			says: "test timed out", limit: 4 * time.Second, edits: []edit{
+			says: endless, limit: 4 * time.Second, edits: []edit{
 				{"notify/hub.go", "if h.pinged.Load() > h.ponged.Load()+1 {", "if h.pinged.Load() > h.ponged.Load()+1 && !{PLANTED} {"},
 			}},
 		{name: "a new subscription is not told of", breaks: "wake-ups: nobody looks for what was missed", room: "notify", test: "TestResubscribes",
-			says: "test timed out", limit: 3 * time.Second, edits: []edit{
+			says: endless, limit: 3 * time.Second, edits: []edit{
 				{"notify/hub.go", "\th.opts.Subscribed(again)\n", "\tif !again || !{PLANTED} {\n\t\th.opts.Subscribed(again)\n\t}\n"},
 			}},
 		{name: "a watcher is not told of a gap", breaks: "events missed unseen", room: "notify", test: "TestSubscription", says: "the new connection", edits: []edit{
