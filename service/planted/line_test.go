@@ -29,7 +29,7 @@ func lineMistakes() []mistake {
 		{name: "a reader beside a writer", breaks: "exclusion", room: "queue", test: "TestModel", says: "but the model says", args: modelArgs, edits: []edit{
 			{"queue/lua/lib.lua", "if d.mode == 'shared' then return lock.mode == 'shared' end", "if d.mode == 'shared' then return true end"},
 		}},
-		{name: "a writer beside readers", breaks: "exclusion", room: "queue", test: "TestAcquireScript", says: "a writer waits for readers:", edits: []edit{
+		{name: "a writer beside readers", breaks: "exclusion", room: "queue", test: "TestAcquireScript", says: "c2 on b: granted", edits: []edit{
 			{"queue/lua/lib.lua", "return lock.mode == 'exclusive' and lock.count < lock.limit", "return lock.mode == 'shared' or lock.count < lock.limit"},
 		}},
 		{name: "the limit is off by one", breaks: "exclusion: one holder too many", room: "queue", test: "TestAcquireScript", says: "a semaphore is full:", edits: []edit{

@@ -92,7 +92,7 @@ func TestMistakes(t *testing.T) {
 	jobs := slices.Concat(controls(), all())
 	slices.SortStableFunc(jobs, func(a, b mistake) int { return cmp.Compare(b.limit, a.limit) })
 	// No more at once, whatever the machine: some of the tests look at the clock. Those that wait in vain go first.
-	turns := make(chan struct{}, 4)
+	turns := make(chan struct{}, 6)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var again []mistake
