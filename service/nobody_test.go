@@ -44,3 +44,17 @@ func TestSubscribedAgain(t *testing.T) {
 		t.Errorf("notes: %d where a request waits, %d where none does", len(waited.bell), len(idle.bell))
 	}
 }
+
+// TestBell: the bell of a partition has its grants looked for, and no other's; one of no partition is nothing.
+func TestBell(t *testing.T) {
+	t.Parallel()
+	m := &Manager{}
+	rung, quiet := newPartition(m, 0), newPartition(m, 1)
+	m.parts = []*partition{rung, quiet}
+	for _, p := range []int{-1, 0, 0, 2} {
+		m.bell(p)
+	}
+	if len(rung.bell) != 1 || len(quiet.bell) != 0 {
+		t.Errorf("notes: %d where it rang, %d where it did not", len(rung.bell), len(quiet.bell))
+	}
+}

@@ -9,7 +9,7 @@ func managerMistakes() []mistake {
 			says: "not granted within 3 s", edits: []edit{
 				{"service/beat.go", "if pulse.Claims || p.doubted.Load() {", "if pulse.Claims && !{PLANTED} || p.doubted.Load() {"},
 			}},
-		{name: "the bell is not heard", breaks: "wake-ups: each hand-over waits for a beat", room: "service", test: "TestLeaseEnd", says: "after the end", limit: 20 * time.Second, edits: []edit{
+		{name: "the bell is not heard", breaks: "wake-ups: each hand-over waits for a beat", room: "service", test: "TestBell", says: "notes: 0 where it rang", edits: []edit{
 			{"service/effects.go", "if partition >= 0 && partition < len(m.parts) {", "if partition >= 0 && partition < len(m.parts) && !{PLANTED} {"},
 		}},
 		{name: "nothing is read again after a new subscription", breaks: "wake-ups: what was published in the gap", room: "service", test: "TestSubscribedAgain", says: "notes: 0 where a request waits", edits: []edit{
