@@ -51,18 +51,9 @@ func work(text string) {
 	defer c.close()
 	client := lock.NewDistributedLockClient(j.Service, lock.WithLogger(slog.New(slog.DiscardHandler)))
 	defer client.Close()
-	l, err := client.AcquireContext(ctx, j.Lock, lease)
+	l, n, err := begin(ctx, client, c, j.Lock)
 	if err != nil {
 		say("broken: %v", err)
-		return
-	}
-	n, err := c.read(ctx, l.FencingToken)
-	if err != nil {
-		say("broken: %v", err)
-		return
-	}
-	if l.Err() != nil {
-		say("lost")
 		return
 	}
 	say("read")
@@ -76,6 +67,22 @@ func work(text string) {
 		say("wrote")
 	}
 	_ = l.Release()
+}
+
+// begin takes the lock and reads, again where that took longer than the lease.
+func begin(ctx context.Context, client *lock.Client, c counter, name string) (l *lock.Lock, n int, err error) {
+	for {
+		if l, err = client.AcquireContext(ctx, name, lease); err != nil {
+			return nil, 0, err
+		}
+		if n, err = c.read(ctx, l.FencingToken); err != nil && !errors.Is(err, guards.ErrStale) {
+			return nil, 0, err
+		}
+		if err == nil && l.Err() == nil {
+			return l, n, nil
+		}
+		_ = l.Release()
+	}
 }
 
 // worker is a process that works.
