@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Tools have a module file of their own, so that the product's lists what the product needs.
 TOOL := go tool -modfile=$(CURDIR)/.ci/tools/go.mod
 # Modules besides this one.
-MODULES := clients/go
+MODULES := clients/go clients/guards
 # SDKs in other languages whose tools are here; scripts/setup says so loudly where they are not.
 SDKS = $(shell scripts/setup languages)
 

@@ -92,6 +92,7 @@ func TestDueScript(t *testing.T) {
 		{"a lease renews itself", then(heldBy("c1", autoRenew(5*time.Second, time.Hour)), later(5*time.Second)), looks("b")},
 		{"a lease shorter than the time between two looks renews itself", then(taken("a", ask("x", "c1", lease(time.Second), short)), later(-700*time.Millisecond)), looks("a")},
 		{"renewal ends with the longest hold", then(taken("a", ask("x", "c1", lease(time.Second), short)), later(-500*time.Millisecond), looked, later(-500*time.Millisecond)), looks("a")},
+		{"a late renewal ends with the longest hold", then(taken("a", ask("x", "c1", lease(time.Second), short)), later(-500*time.Millisecond), looked, later(-100*time.Millisecond)), looks("a")},
 		{"past the longest hold nothing is renewed", then(taken("a", ask("x", "c1", lease(time.Second), short)), later(-500*time.Millisecond), looked,
 			later(-500*time.Millisecond), looked, later(-500*time.Millisecond)), looks("a")},
 		{"a lease that should have been renewed and was not is over", then(taken("a", ask("x", "c1", lease(time.Second), short)), later(time.Second)), looks("a")},

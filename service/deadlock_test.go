@@ -331,6 +331,18 @@ func TestOneBreaksAtATime(t *testing.T) {
 	c := f.ask(a, q, 1)
 	plain := f.plain()
 	f.eventually("it was looked at", 5*time.Second, func() bool { return f.noted(plain, a) == 1 })
+	glances, before, err := a.contended(t.Context(), []string{"x"}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(graph.Deadlocks(before)) != 1 {
+		t.Fatal("it was broken out of turn: ", before)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := newDetector(a.Manager).resolve(ctx, glances, before, 10); err == nil {
+		t.Error("it was broken out of turn")
+	}
 	f.waits(a, q, c)
 	if err := b.store.EndTurn(t.Context(), "break"); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -31,16 +32,16 @@ func plant(t *testing.T, script string, swaps ...string) func(*queue.Options) {
 	}
 }
 
-// TestPlantedBugs breaks the scripts in one way after another, and sees the checks of TestHistories find it.
-func TestPlantedBugs(t *testing.T) {
-	t.Parallel()
-	for _, bug := range []struct {
-		name   string
-		script string
-		swaps  []string
-		// found is the check that must tell of it.
-		found string
-	}{
+// bug is a mistake in scripts. found is the check that must tell of it.
+type bug struct {
+	name   string
+	script string
+	swaps  []string
+	found  string
+}
+
+func bugs() []bug {
+	return []bug{
 		{"exclusion: a lock always has room", "", []string{
 			"local function fits(lock, d)\n", "local function fits(lock, d)\n  do return true end\n",
 			"  if #flat ~= 2 or ARGV[at + 4]", "  if true or ARGV[at + 4]",
@@ -57,7 +58,28 @@ func TestPlantedBugs(t *testing.T) {
 		{"cancel: a request stays in line", "cancel", []string{
 			"local lock = open(name)\n", "local lock = open(name)\ndo return finish('none', lock, {}) end\n",
 		}, "faults"},
-	} {
+	}
+}
+
+// TestPlantedBugs breaks the scripts in one way after another, and sees the checks of TestHistories find it.
+// planted/README.md lists them.
+func TestPlantedBugs(t *testing.T) {
+	t.Parallel()
+	const begin, end = "<!-- histories -->\n", "<!-- end of histories -->\n"
+	raw, err := os.ReadFile("planted/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(raw), begin)
+	list, _, _ = strings.Cut(list, end)
+	want := "| mistake | found by the check of |\n| --- | --- |\n"
+	for _, b := range bugs() {
+		want += "| " + b.name + " | " + b.found + " |\n"
+	}
+	if list != want {
+		t.Errorf("planted/README.md lists other mistakes than are made:\n%s", want)
+	}
+	for _, bug := range bugs() {
 		t.Run(bug.name, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t)
