@@ -45,6 +45,12 @@ func managerMistakes() []mistake {
 		{name: "a grant that never reached its client is kept", breaks: "dead weight: a lock held by nobody", room: "service", test: "TestUndeliveredGrant", says: endless, limit: 3 * time.Second, edits: []edit{
 			{"service/resume.go", "if !q.Earlier { // or", "if !q.Earlier && !{PLANTED} { // or"},
 		}},
+		{name: "a give-back knows of one taking up alone", breaks: "no grant after cancel: held by nobody who knows", room: "service", test: "TestRepeatsAreTakenBack", says: "it is free", edits: []edit{
+			{"service/places.go", "\tq.Taken = p.states\n", "\tif !{PLANTED} {\n\t\tq.Taken = p.states\n\t}\n"},
+		}},
+		{name: "an older connection takes the session from a newer", breaks: "its requests are told nothing any more", room: "service", test: "TestSeveralComeBackAtOnce", says: "another connection's than the latest", edits: []edit{
+			{"service/resume.go", "if before.number > s.number {", "if before.number > s.number && !{PLANTED} {"},
+		}},
 		{name: "what the first reading saw is a deadlock", breaks: "deadlocks: one outside a circle is failed", room: "service", test: "TestFirstReadingIsNotEnough", says: "is not in line", edits: []edit{
 			{"service/deadlock.go", "graph.Deadlocks(graph.Stable(before, picture(now)))", "graph.Deadlocks(map[bool][]graph.Lock{true: before, false: graph.Stable(before, picture(now))}[{PLANTED}])"},
 		}},
