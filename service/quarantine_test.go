@@ -197,3 +197,29 @@ func TestQuarantineAfterFailover(t *testing.T) {
 		}
 	})
 }
+
+// TestQuarantineFailoversUnderLoad kills one master after another while locks are held and waited for. What a master had not
+// yet told its replicas is lost, and no lock is held twice for that.
+func TestQuarantineFailoversUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartSentinels(t, redistest.SentinelOptions{})
+	f := &fleet{t: t, grace: 10 * time.Second}
+	nodes := []*member{f.node(behind(s), careful), f.node(behind(s), careful)}
+	f.out(nodes[0])
+	l := newLedger(t)
+	stop := users(t.Context(), l, nodes, 8, 3)
+	defer stop()
+	for round := range *rounds {
+		f.eventually("locks are granted", 15*time.Second, func() bool { return !l.firstGrant().IsZero() })
+		was := s.Master()
+		if err := was.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		s.Promoted(was)
+		promoted := time.Now()
+		l.mark()
+		f.eventually("locks are granted again", 30*time.Second, func() bool { return !l.firstGrant().IsZero() })
+		t.Logf("%d. round: granted again %s after the promotion", round, l.firstGrant().Sub(promoted).Round(time.Millisecond))
+		s.Rejoin(was)
+	}
+}
