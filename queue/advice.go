@@ -16,9 +16,10 @@ type setup struct {
 	// bear its silence.
 	failsOver bool
 	downAfter time.Duration
-	replicas  int
-	policy    string
-	aof       bool
+	// replicas are those connected, wanted how many must confirm a grant.
+	replicas, wanted int
+	policy           string
+	aof              bool
 	// settings are those of CONFIG GET; none where Redis does not allow to ask.
 	settings map[string]string
 }
@@ -60,6 +61,7 @@ func (s *Store) setupOf(ctx context.Context, node rueidis.Client) (u setup, mast
 	}
 	u.failsOver, u.policy, u.aof = s.FailsOver(), infoField(info, "maxmemory_policy"), infoField(info, "aof_enabled") == "1"
 	u.replicas, _ = strconv.Atoi(infoField(info, "connected_slaves"))
+	u.wanted = s.opts.Replicas
 	if s.links.follow != nil {
 		u.downAfter = s.links.follow.downAfter()
 	}
@@ -76,6 +78,9 @@ func advise(u *setup) (all []string) {
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if u.policy != "" && u.policy != "noeviction" {
 		say("maxmemory-policy is %s: Redis may throw locks away when memory runs short. Set it to noeviction.", u.policy)
+	}
+	if u.replicas < u.wanted {
+		say("REDIS_WAIT_REPLICAS is %d, and Redis has fewer replicas (%d): no lock is granted.", u.wanted, u.replicas)
 	}
 	if u.settings == nil {
 		return all

@@ -35,6 +35,7 @@ func TestAdvise(t *testing.T) {
 		"never synced":     {with(func(u *setup) { u.settings["appendfsync"] = "no" }), []string{"appendfsync is no"}},
 		"nothing kept":     {with(func(u *setup) { u.aof = false }), []string{"Redis keeps nothing"}},
 		"snapshots":        {with(func(u *setup) { u.aof, u.settings["save"] = false, "3600 1" }), []string{"Redis keeps snapshots"}},
+		"too few replicas": {with(func(u *setup) { u.wanted = 3 }), []string{"REDIS_WAIT_REPLICAS is 3"}},
 		"may not be asked": {with(func(u *setup) { u.settings, u.aof = nil, false }), nil},
 	}
 	for name, c := range cases {

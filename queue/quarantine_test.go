@@ -2,12 +2,16 @@ package queue
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"distributedlock/queue/embedded"
+	"distributedlock/queue/redistest"
 )
 
 const quarantineTime = 600 * time.Millisecond
@@ -231,5 +235,57 @@ func TestClockWatch(t *testing.T) {
 	c.forget()
 	if by := see(read{base, 20000 * ms, 20001 * ms}); by != 0 {
 		t.Errorf("another instance: a step of %s", by)
+	}
+}
+
+// TestThereAndBack moves a store from a master to its replica, and back again to the first, which still knows the scripts of its
+// former time as a master: either way the first command to come is refused.
+func TestThereAndBack(t *testing.T) {
+	t.Parallel()
+	first := redistest.Start(t, embedded.TCP(), embedded.Args("--repl-diskless-sync-delay", "0"))
+	second := redistest.Start(t, embedded.TCP(), embedded.Args("--repl-diskless-sync-delay", "0"))
+	follow := func(replica, master *embedded.Server) {
+		host, port, _ := net.SplitHostPort(master.Addr())
+		if err := redistest.Command(replica, "", "REPLICAOF", host, port).Error(); err != nil {
+			t.Fatal(err)
+		}
+		redistest.Until(t, "the replica is in step", 20*time.Second, func() bool {
+			info, _ := redistest.Command(replica, "", "INFO", "replication").ToString()
+			mine, _ := redistest.Command(master, "", "INFO", "replication").ToString()
+			return infoField(info, "master_link_status") == "up" &&
+				infoField(info, "slave_repl_offset") == infoField(mine, "master_repl_offset")
+		})
+	}
+	var at atomic.Pointer[string]
+	addr := first.Addr()
+	at.Store(&addr)
+	o := At("tcp", "either")
+	o.DialCtxFn = func(ctx context.Context, _ string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
+		return d.DialContext(ctx, "tcp", *at.Load())
+	}
+	s, err := Open(t.Context(), Options{Redis: o, Node: "a", Partitions: 1, Quarantine: quarantineTime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w := &world{t: t, stores: map[string]*Store{"a": s}}
+	w.outlast("a")
+	w.take("a", ask("x", "holder"))
+	follow(second, first)
+	for i, from := range []*embedded.Server{first, second} {
+		to := []*embedded.Server{second, first}[i]
+		if err := redistest.Command(to, "", "REPLICAOF", "NO", "ONE").Error(); err != nil {
+			t.Fatal(err)
+		}
+		addr := to.Addr()
+		at.Store(&addr)
+		s.links.cut("")
+		s.lanes.reconnect(t.Context())
+		w.withheld("a", ask(fmt.Sprint("new-", i), "c"))
+		_, _ = s.Health(t.Context()) // finds the other connection broken
+		w.why("a", "instance_changed")
+		w.outlast("a")
+		w.take("a", ask(fmt.Sprint("new-", i), "c"))
+		follow(from, to)
 	}
 }

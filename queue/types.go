@@ -191,7 +191,8 @@ func (a *Acquired) At() time.Time { return time.UnixMicro(a.at).UTC() }
 
 // Event is a change of a lock, as watchers see it.
 type Event struct {
-	// Kind is granted, released, expired, renewed, force_released, queued, dequeued, deadlock or gap.
+	// Kind is granted, released, expired, renewed, force_released, queued, dequeued, deadlock, quarantine or gap; the last two
+	// are about no lock.
 	Kind   string
 	Name   string
 	Client string
@@ -204,4 +205,6 @@ type Event struct {
 	At time.Time
 	// Reason is the cycle, as [CycleOf] reads it, where the kind is deadlock.
 	Reason string
+	// Left is how long a quarantine lasts, 0 where it is over.
+	Left time.Duration
 }

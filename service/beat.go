@@ -105,6 +105,10 @@ func (m *Manager) quarantined() {
 	if is := q.Left > 0; m.barred.Swap(is) == is {
 		return
 	}
+	e, occasion := &queue.Event{Kind: "quarantine", At: m.store.Now(), Reason: q.Why, Left: q.Left}, m.hub.Occasion()
+	for _, s := range m.watchers.all() {
+		s.announce(e, occasion)
+	}
 	if q.Left == 0 {
 		m.log.Info("the quarantine is over; locks are granted again")
 		return

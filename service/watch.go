@@ -17,13 +17,13 @@ import (
 type watcher struct {
 	tell func(*queue.Event)
 	mu   sync.Mutex
-	// told is the latest occasion of a gap that it was told of.
-	told int64
+	// told is the latest occasion of a gap that it was told of, heard of a quarantine's beginning or end.
+	told, heard int64
 }
 
 // Watch tells of the events of locks: of every lock that has one of the names or begins with one of the prefixes, of
-// every kind, once each and in the order of each lock; and of kind "gap", without a lock, where some may have been
-// missed: what comes after it is told after it. An event is the same for all who are told of it, one after the other,
+// every kind, once each and in the order of each lock; of kind "quarantine", without a lock, where one begins or ends; and of
+// kind "gap", without a lock, where some may have been missed: what comes after it is told after it. An event is the same for all who are told of it, one after the other,
 // and must not be changed.
 //
 // tell is called from one goroutine for each partition, maybe before Watch returns. It must not wait: it holds up all

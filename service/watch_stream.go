@@ -150,6 +150,21 @@ func (w *watcher) missed(e *queue.Event, occasion int64) {
 	w.tell(e)
 }
 
+// announce tells all watchers of the partition of something that is about no lock, but for those that another partition told.
+func (s *stream) announce(e *queue.Event, occasion int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, entry := range s.all.entries {
+		w := entry.seat.w
+		w.mu.Lock()
+		if w.heard < occasion {
+			w.heard = occasion
+			w.tell(e)
+		}
+		w.mu.Unlock()
+	}
+}
+
 // join has a watcher told from now on.
 func (s *stream) join(w *watcher, names, prefixes []string) *seat {
 	s.mu.Lock()

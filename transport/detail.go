@@ -234,8 +234,6 @@ func quarantineLeft(err error) time.Duration {
 	return e.Left
 }
 
-func notAcquired(c *call, _ error) { c.out.bool("acquired", false) }
-
 func methodDetail(c *call, err error) string {
 	e, _ := errors.AsType[*methodError](err)
 	return "This path does not take " + c.r.Method + "; it takes " + e.allow + "."

@@ -79,7 +79,7 @@ var problems = []problem{
 	{code: "queue_full", status: http.StatusTooManyRequests, title: "The lock's queue is full", match: is(queue.ErrQueueFull), detail: fullDetail, header: again},
 	{code: "rate_limited", status: http.StatusTooManyRequests, title: "Too many requests", match: is(queue.ErrBusy), detail: busyDetail, header: again},
 	{code: "draining", status: http.StatusServiceUnavailable, title: "The node is shutting down", match: is(queue.ErrDraining), detail: fixed("This node is shutting down and takes no new requests. Ask another node; the same requestId keeps its place in line."), header: again},
-	{code: "unavailable", status: http.StatusServiceUnavailable, title: "No lock is granted for now", match: as[*queue.QuarantineError], detail: quarantineDetail, extras: notAcquired, wait: quarantineLeft},
+	{code: "unavailable", status: http.StatusServiceUnavailable, title: "No lock is granted for now", match: as[*queue.QuarantineError], detail: quarantineDetail, wait: quarantineLeft},
 	{code: "outcome_unknown", status: http.StatusGatewayTimeout, title: "The outcome is unknown", match: is(queue.ErrUnknown), detail: unknownDetail},
 	{code: "unavailable", status: http.StatusServiceUnavailable, title: "Too few replicas have the grant", match: is(queue.ErrNotReplicated), detail: fixed("The lock was granted, and too few replicas of Redis confirmed it in time; so the grant was taken back, and you hold nothing. Ask again in a second, with the same requestId: a place in line is kept."), header: again},
 	{code: "unavailable", status: http.StatusServiceUnavailable, title: "Redis is not available", match: unavailable, detail: unavailableDetail, header: again},

@@ -12,7 +12,7 @@ type Sessions interface {
 	// Open makes the session of a new connection. It is in this node's memory alone until it is named.
 	Open(l Listener) Session
 	// Watch tells of the events of locks: of every lock that has one of the names or begins with one of the prefixes,
-	// of every kind, once each and in the order of each lock; and of kind "gap", without a lock, where some may have been
+	// of every kind, once each and in the order of each lock; of kind "quarantine", without a lock; and of kind "gap", without a lock, where some may have been
 	// missed. tell is called from one goroutine for each lock and must not wait. Watch returns once nothing from now on
 	// is missed; stop ends it, and returns when tell will not be called again. Errors: queue.ErrUnavailable, ctx.Err().
 	Watch(ctx context.Context, names, prefixes []string, tell func(*queue.Event)) (stop func(), err error)

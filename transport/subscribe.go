@@ -18,6 +18,7 @@ const (
 	// readerPatience is how long a frame may hold up those after it.
 	readerPatience = 5 * time.Second
 	kindGap        = "gap"
+	kindQuarantine = "quarantine"
 )
 
 var errNoSubscription = errors.New("the connection has no such subscription")
@@ -27,9 +28,9 @@ type kindSet uint16
 
 const anyKind = ^kindSet(0)
 
-// eventKinds are those kinds. A gap is told in any case.
+// eventKinds are those kinds. A gap is told in any case, and a quarantine only to those who ask for it, as it is about no lock.
 func eventKinds() []string {
-	return []string{"granted", "released", "expired", "renewed", "force_released", "queued", "dequeued", "deadlock"}
+	return []string{"granted", "released", "expired", "renewed", "force_released", "queued", "dequeued", "deadlock", kindQuarantine}
 }
 
 // kindBit is a kind's, 0 where there is no such kind.
@@ -74,7 +75,7 @@ func (c *conn) subscribe(f *frame) error {
 	c.lastSub++
 	sub := &subscription{id: "s" + strconv.Itoa(c.lastSub), kinds: b.kinds}
 	if b.kinds == 0 {
-		sub.kinds = anyKind
+		sub.kinds = anyKind &^ kindBit(kindQuarantine)
 	}
 	ctx, cancel := c.waiting()
 	defer cancel()
@@ -170,8 +171,16 @@ func (c *eventCache) encode(e *queue.Event) *encodedEvent {
 func (w *jsonWriter) event(e *queue.Event) {
 	*w = append(*w, `"event":`...)
 	*w = appendString(*w, e.Kind)
-	if e.Kind == kindGap {
+	switch e.Kind {
+	case kindGap:
 		w.time("at", e.At)
+		return
+	case kindQuarantine:
+		w.time("at", e.At)
+		if e.Left > 0 {
+			w.text("reason", e.Reason)
+		}
+		w.seconds("seconds", e.Left)
 		return
 	}
 	w.text("lockName", e.Name)

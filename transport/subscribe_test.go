@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"distributedlock/queue"
 )
@@ -20,7 +21,7 @@ func TestEvents(t *testing.T) {
 	ws.expect(`{"type":"subscribed","id":"1","subscription":"s1"}`)
 	w := <-fake.watched
 	const at = `"at":"2030-01-02T03:04:05.006Z"`
-	for _, kind := range eventKinds() {
+	for _, kind := range eventKinds()[:8] { // those about a lock
 		e := someEvent(kind)
 		token := `"fencingToken":7,`
 		switch kind {
@@ -39,8 +40,16 @@ func TestEvents(t *testing.T) {
 		w.event(e)
 		ws.expect(`{"type":"event","subscription":"s1","event":"` + kind + `",` + eventTail + token + at + `,"seq":3` + reason + `}`)
 	}
+	w.event(&queue.Event{Kind: "quarantine", At: since, Reason: "data_lost", Left: time.Second}) // nobody asked for it
 	w.event(&queue.Event{Kind: "gap", At: since})
 	ws.expect(`{"type":"event","subscription":"s1","event":"gap",` + at + `}`)
+	ws.say(`{"type":"subscribe","id":"2","locks":["x"],"events":["quarantine"]}`)
+	ws.expect(`{"type":"subscribed","id":"2","subscription":"s2"}`)
+	q := <-fake.watched
+	q.event(&queue.Event{Kind: "quarantine", At: since, Reason: "data_lost", Left: 1500 * time.Millisecond})
+	ws.expect(`{"type":"event","subscription":"s2","event":"quarantine",` + at + `,"reason":"data_lost","seconds":1.5}`)
+	q.event(&queue.Event{Kind: "quarantine", At: since})
+	ws.expect(`{"type":"event","subscription":"s2","event":"quarantine",` + at + `,"seconds":0}`)
 	// One that is told again with other contents is another event, wherever it lies in memory.
 	e := someEvent("granted")
 	w.event(e)
@@ -53,13 +62,13 @@ func TestEvents(t *testing.T) {
 func TestEventsAreFiltered(t *testing.T) {
 	fake := newFake()
 	ws := connect(t, serve(t, fake, Options{}))
-	ws.say(`{"type":"subscribe","id":"1","locks":["*"],"events":["granted","deadlock","granted"]}`)
+	ws.say(`{"type":"subscribe","id":"1","locks":["*"],"events":["granted","deadlock","quarantine","granted"]}`)
 	ws.expectLike(`{"type":"subscribed"`)
 	w := <-fake.watched
 	for _, kind := range append(eventKinds(), "gap", "unheard-of") {
 		w.event(someEvent(kind))
 	}
-	for _, kind := range []string{"granted", "deadlock", "gap"} {
+	for _, kind := range []string{"granted", "deadlock", "quarantine", "gap"} {
 		ws.expectLike(`{"type":"event","subscription":"s1","event":"` + kind + `"`)
 	}
 	ws.pong()
