@@ -66,7 +66,7 @@ vuln: ## known vulnerabilities in what we import (VULN_DB: the address of anothe
 	@scripts/vuln
 
 .PHONY: bench
-bench: setup ## speed and size in one sitting, as ratios (ONLY=cold,hot: some of it)
+bench: setup ## speed and size in one sitting, as ratios (ONLY=cold,hot: some of it; ONLY=scale: what grows)
 	go run ./scripts/bench $(if $(ONLY),-only $(ONLY))
 
 .PHONY: microbench

@@ -2,8 +2,6 @@ package service
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,22 +81,6 @@ func (d *detector) hurry(p *place) {
 	signal(d.wake)
 }
 
-// left is told of a place that has stood in line and is no more.
-func (d *detector) left(p *place) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	p.left = true
-	if p.noted {
-		d.struck[notedOf(p)] = true
-	}
-}
-
-func notedOf(p *place) queue.Noted { return queue.Noted{Wait: waitOf(&p.q), Behind: p.behind} }
-
-func waitOf(q *queue.Request) queue.Wait {
-	return queue.Wait{Owner: queue.Owner{Client: q.Client, ID: q.Owner}, Name: q.Name, Request: q.ID}
-}
-
 func (d *detector) run(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -156,8 +138,9 @@ func (d *detector) look(ctx context.Context) error {
 	if !d.m.up.Load() {
 		return queue.ErrUnavailable
 	}
-	if time.Since(d.cleared) >= strikeAfter {
-		d.cleared = time.Now()
+	// Before any are noted: one that ends from then on is struck at a later look, when its note is surely there.
+	if now := time.Now(); now.Sub(d.cleared) >= strikeAfter || d.again(now) {
+		d.cleared = now
 		if err := d.strike(ctx); err != nil {
 			return err
 		}
@@ -217,26 +200,6 @@ func (d *detector) putBack(ripe []ripening) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fresh = append(ripe, d.fresh...)
-}
-
-// strike takes back the notes of waits that are over.
-func (d *detector) strike(ctx context.Context) error {
-	d.mu.Lock()
-	struck := slices.Collect(maps.Keys(d.struck))
-	clear(d.struck)
-	d.mu.Unlock()
-	if len(struck) == 0 {
-		return nil
-	}
-	err := d.m.store.StrikeWaits(ctx, struck)
-	if err != nil {
-		d.mu.Lock()
-		for _, w := range struck {
-			d.struck[w] = true
-		}
-		d.mu.Unlock()
-	}
-	return err
 }
 
 // follow looks for deadlocks around waits that have just been noted.

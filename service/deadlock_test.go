@@ -290,6 +290,34 @@ func TestNotesAreStruck(t *testing.T) {
 	f.eventually("a dead node's are struck", 20*time.Second, func() bool { return count() == 0 })
 }
 
+// TestOwnerThatWaitsAgain: its last wait, which is over, is struck before the next is noted, or it would seem to wait
+// twice. Others' notes stay until there are more to strike.
+func TestOwnerThatWaitsAgain(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.blind = true
+	a := f.node()
+	plain := f.plain()
+	d := newDetector(a.Manager)
+	d.swept = time.Now()
+	for i, c := range []struct {
+		client string
+		notes  int64
+	}{{"c1", 1}, {"c1", 1}, {"c2", 2}, {"c3", 3}, {"c2", 1}} {
+		d.cleared = time.Now().Add(time.Hour) // strikeAfter is not over
+		p := &place{q: *request("x", c.client, time.Minute, time.Minute)}
+		p.q.ID = strconv.Itoa(i) // another request
+		d.fresh = []ripening{{p, time.Now()}}
+		if err := d.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := f.noted(plain, a); n != c.notes {
+			t.Errorf("%s waits: %d notes, want %d", c.client, n, c.notes)
+		}
+		d.left(p)
+	}
+}
+
 // TestFirstReadingIsNotEnough: what was read once, and is no more, fails nobody.
 func TestFirstReadingIsNotEnough(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// TestQuick runs every scenario with little work.
+// TestQuick runs every scenario with little work, those too that run only where they are named.
 func TestQuick(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts some ten processes")
@@ -31,10 +32,12 @@ func TestQuick(t *testing.T) {
 		t.Skip("no redis-server on PATH, and the bench measures no other")
 	}
 	var out, log bytes.Buffer
-	if code := run([]string{"-quick"}, &out, &log); code != 0 {
-		t.Fatalf("exit code %d\n%s", code, log.String())
+	for _, args := range [][]string{{"-quick"}, {"-quick", "-only", strings.ReplaceAll(names(apart), " ", ",")}} {
+		if code := run(args, &out, &log); code != 0 {
+			t.Fatalf("%s: exit code %d\n%s", args, code, log.String())
+		}
 	}
-	for _, s := range scenarios {
+	for _, s := range slices.Concat(scenarios, apart) {
 		if !strings.Contains(out.String(), "| "+s.name+" ") {
 			t.Errorf("no figure of %s in\n%s", s.name, out.String())
 		}
@@ -50,6 +53,13 @@ func TestChoose(t *testing.T) {
 	all, err := choose("")
 	if err != nil || len(all) != len(scenarios) {
 		t.Errorf("%d scenarios, %v", len(all), err)
+	}
+	if slices.ContainsFunc(all, func(s scenario) bool { return s.name == apart[0].name }) {
+		t.Errorf("%s runs though nobody named it", apart[0].name)
+	}
+	named, err := choose(apart[0].name)
+	if err != nil || len(named) != 1 || named[0].name != apart[0].name {
+		t.Errorf("%v, %v", named, err)
 	}
 	some, err := choose("idle, cold")
 	if err != nil || len(some) != 2 || some[0].name != "idle" || some[1].name != "cold" {

@@ -38,9 +38,11 @@ func measured(ctx context.Context, s *store, server int, run func() (*outcome, e
 	cpu = cpuTime(server) - cpu
 	after, err := s.usage(ctx)
 	used := after.since(before)
-	n := time.Duration(o.cycles)
-	return &coldRound{outcome: o, server: cpu / n, redis: used.cpu / n, commands: used.commands / float64(o.cycles)}, err
+	n := max(1, o.cycles)
+	return &coldRound{outcome: o, server: perCycle(cpu, n), redis: perCycle(used.cpu, n), commands: used.commands / float64(n)}, err
 }
+
+func perCycle(d time.Duration, cycles int) time.Duration { return d / time.Duration(cycles) }
 
 // warm lets a server and its Redis grow to what the work takes of them.
 func (b *bench) warm(ctx context.Context, s *store, p *process) error {

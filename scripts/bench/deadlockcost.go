@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"time"
@@ -69,12 +67,7 @@ func (b *bench) sides(ctx context.Context) (all []*side, err error) {
 		if err != nil {
 			return nil, err
 		}
-		node, err := b.rig.server(ctx, "lockd", "/readyz", func(addr string) *exec.Cmd {
-			cmd := exec.CommandContext(ctx, b.rig.lockd)
-			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LISTEN_ADDR=" + addr, "REDIS_HOST=" + s.host,
-				"REDIS_PORT=" + s.port, "LOG_LEVEL=warn", "MAX_TIMEOUT=7200", "MAX_WAIT_TIMEOUT=7200", "DEADLOCK_DETECTION=" + strconv.FormatBool(i == 0)}
-			return cmd
-		})
+		node, err := b.rig.node(ctx, s, "MAX_TIMEOUT=7200", "MAX_WAIT_TIMEOUT=7200", "DEADLOCK_DETECTION="+strconv.FormatBool(i == 0))
 		if err != nil {
 			return nil, err
 		}

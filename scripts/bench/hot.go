@@ -9,6 +9,7 @@ import (
 type hotRound struct {
 	*outcome
 	trips, commands float64 // of Redis, a cycle
+	redis           float64 // CPU time a cycle, in µs
 }
 
 // hotRound has clients, spread over the nodes, fight for one lock.
@@ -32,7 +33,7 @@ func (b *bench) hotRound(ctx context.Context, s *store, nodes []*process, client
 		return nil, err
 	}
 	used, n := after.since(before), float64(o.cycles)
-	return &hotRound{o, used.trips / n, used.commands / n}, nil
+	return &hotRound{o, used.trips / n, used.commands / n, micros(used.cpu) / n}, nil
 }
 
 func addrs(nodes []*process) (all []string) {

@@ -16,7 +16,9 @@ type outcome struct {
 	cycles    int
 	acquires  []time.Duration
 	handovers []time.Duration
-	counts    []int // cycles of each client
+	// cyclesTook are acquire and release together.
+	cyclesTook []time.Duration
+	counts     []int // cycles of each client
 }
 
 func (o *outcome) rate() float64 { return float64(o.cycles) / o.took.Seconds() }
@@ -41,11 +43,11 @@ func ownLocks[L locker](conns []L, cycles int) (*outcome, error) {
 	var left atomic.Int64
 	left.Store(int64(cycles))
 	o := &outcome{cycles: cycles, counts: make([]int, len(conns))}
-	waits := make([][]time.Duration, len(conns))
+	waits, wholes := make([][]time.Duration, len(conns)), make([][]time.Duration, len(conns))
 	begin := time.Now()
 	err := inParallel(len(conns), func(i int) error {
 		c := conns[i]
-		waits[i] = make([]time.Duration, 0, 2*cycles/len(conns))
+		waits[i], wholes[i] = make([]time.Duration, 0, 2*cycles/len(conns)), make([]time.Duration, 0, 2*cycles/len(conns))
 		for left.Add(-1) >= 0 {
 			lock := "bench:" + strconv.FormatInt(lockNumber.Add(1), 10)
 			t := time.Now()
@@ -57,13 +59,15 @@ func ownLocks[L locker](conns []L, cycles int) (*outcome, error) {
 			if err := c.release(lock, id); err != nil {
 				return fmt.Errorf("release: %w", err)
 			}
+			wholes[i] = append(wholes[i], time.Since(t))
 			o.counts[i]++
 		}
 		return nil
 	})
 	o.took = time.Since(begin)
-	o.acquires = slices.Concat(waits...)
+	o.acquires, o.cyclesTook = slices.Concat(waits...), slices.Concat(wholes...)
 	slices.Sort(o.acquires)
+	slices.Sort(o.cyclesTook)
 	return o, err
 }
 

@@ -2,6 +2,7 @@
 //
 //	go run ./scripts/bench                     # everything, a few minutes
 //	go run ./scripts/bench -only cold,bare     # some of it
+//	go run ./scripts/bench -only scale         # what grows with nodes, locks and waiters: not part of everything
 //	go run ./scripts/bench -quick              # a small part of the work: to see that it runs
 //
 // It starts all that it needs on 127.0.0.1 and ends it again: a redis-server without persistence, and the built lockd
@@ -29,6 +30,11 @@ type scenario struct {
 	run         func(ctx context.Context, b *bench) error
 }
 
+// apart are the scenarios that run only where they are named, as they take minutes and gigabytes.
+var apart = []scenario{
+	{"scale", "1 to 4 nodes, up to 1,000,000 locks held, up to 10,000 requests waiting", scale},
+}
+
 var scenarios = []scenario{
 	{"cold", "every cycle takes a lock of its own", cold},
 	{"bare", "the same beside a bare handler that runs the same two scripts", beside},
@@ -51,6 +57,7 @@ var scenarios = []scenario{
 type bench struct {
 	work      work
 	deadlocks deadlockWork
+	scale     scaleWork
 	rig       *rig
 	report    *report
 	log       io.Writer
@@ -78,7 +85,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 func do(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	only := f.String("only", "", "scenarios to run, separated by commas: "+names()+" (default all)")
+	only := f.String("only", "", "scenarios to run, separated by commas: "+names(scenarios)+" (default all of these) "+names(apart))
 	quick := f.Bool("quick", false, "do a small part of the work: the figures mean little")
 	binary := f.String("lockd", "", "a built lockd to measure (default: build this module's)")
 	bareOn := f.String("bare-on", "", "for the bench itself: be the bare server on this address")
@@ -93,9 +100,9 @@ func do(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{work: fullWork, deadlocks: fullDeadlocks, report: newReport(), log: stderr}
+	b := &bench{work: fullWork, deadlocks: fullDeadlocks, scale: fullScale, report: newReport(), log: stderr}
 	if *quick {
-		b.work, b.deadlocks = quickWork, quickDeadlocks
+		b.work, b.deadlocks, b.scale = quickWork, quickDeadlocks, quickScale
 	}
 	if b.rig, err = newRig(ctx, *binary, stderr); err != nil {
 		return err
@@ -122,9 +129,9 @@ func (b *bench) measure(ctx context.Context, s scenario) error {
 	return err
 }
 
-func names() string {
+func names(of []scenario) string {
 	var all []string
-	for _, s := range scenarios {
+	for _, s := range of {
 		all = append(all, s.name)
 	}
 	return strings.Join(all, " ")
@@ -135,12 +142,13 @@ func choose(only string) ([]scenario, error) {
 		return scenarios, nil
 	}
 	var chosen []scenario
+	all := slices.Concat(scenarios, apart)
 	for name := range strings.SplitSeq(only, ",") {
-		i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == strings.TrimSpace(name) })
+		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == strings.TrimSpace(name) })
 		if i < 0 {
-			return nil, fmt.Errorf("no scenario %q; there are %s", name, names())
+			return nil, fmt.Errorf("no scenario %q; there are %s", name, names(all))
 		}
-		chosen = append(chosen, scenarios[i])
+		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
 }

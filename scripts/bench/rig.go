@@ -39,12 +39,12 @@ func newRig(ctx context.Context, lockd string, log io.Writer) (*rig, error) {
 	return r, nil
 }
 
-// node starts one more lockd on a Redis, and returns once it is ready.
-func (r *rig) node(ctx context.Context, s *store) (*process, error) {
+// node starts one more lockd on a Redis, with settings of the form NAME=value, and returns once it is ready.
+func (r *rig) node(ctx context.Context, s *store, settings ...string) (*process, error) {
 	return r.server(ctx, "lockd", "/readyz", func(addr string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, r.lockd)
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LISTEN_ADDR=" + addr,
-			"REDIS_HOST=" + s.host, "REDIS_PORT=" + s.port, "LOG_LEVEL=warn"}
+		cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LISTEN_ADDR=" + addr,
+			"REDIS_HOST=" + s.host, "REDIS_PORT=" + s.port, "LOG_LEVEL=warn"}, settings...)
 		return cmd
 	})
 }
