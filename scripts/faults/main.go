@@ -34,6 +34,7 @@ type campaign struct {
 	handOvers, grants int
 	only              *regexp.Regexp
 	lockd, out        string
+	verbose           bool
 	log               io.Writer
 	rows              []*row
 	begin             time.Time
@@ -103,6 +104,7 @@ func parse(args []string, stderr io.Writer) (*campaign, error) {
 	f.IntVar(&c.histories, "histories", 0, "go on with more rounds until so many histories are checked")
 	f.IntVar(&c.handOvers, "handovers", 20_000, "hand-overs of silent")
 	f.IntVar(&c.grants, "grants", 1_000_000, "grants of tokens")
+	f.BoolVar(&c.verbose, "v", false, "tell the stories of what a loss of data explains too")
 	f.StringVar(&c.lockd, "lockd", "", "a built lockd (default: build this module's)")
 	f.StringVar(&c.out, "out", "", "write the table to this file too")
 	if err := f.Parse(args); err != nil {
@@ -203,8 +205,13 @@ const mostShown = 10
 func (c *campaign) note(to *row, v *verdict, title string, begin time.Time) {
 	to.add(v)
 	c.played += v.histories
-	_, _ = fmt.Fprintf(c.log, "%s: %.1f s, %d operations, %d violations, %d lost, longest stall %.2f s, recovered after %.2f s\n", title,
-		time.Since(begin).Seconds(), v.acts, len(v.wrong), v.lost, v.stall.Seconds(), v.recovery.Seconds())
+	_, _ = fmt.Fprintf(c.log, "%s: %.1f s, %d operations, %d violations, %d doubled, %d passed, longest stall %.2f s, recovered after %.2f s\n", title,
+		time.Since(begin).Seconds(), v.acts, len(v.wrong), v.doubled, v.passed, v.stall.Seconds(), v.recovery.Seconds())
+	if c.verbose {
+		for _, why := range v.losses {
+			_, _ = fmt.Fprintln(c.log, "loss", why)
+		}
+	}
 	for _, why := range v.wrong {
 		if c.shown++; c.shown <= mostShown {
 			_, _ = fmt.Fprintln(c.log, "VIOLATION", why)

@@ -8,16 +8,25 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"distributedlock/queue"
 )
 
 // longestWait is how long a live waiter at the head may wait for a free lock, whatever messages are lost.
 const longestWait = 3 * time.Second
 
+// relearn is how long after a loss of all data a node may go without knowing of it, a beat and the time for it: until
+// then, Redis does not know the node, and whoever waits there is passed over.
+const relearn = queue.Beat + 300*time.Millisecond
+
 // verdict is what is to be said of a history.
 type verdict struct {
-	// wrong are the broken promises; lost are the grants and places that a fault took, as documented.
-	wrong []string
-	lost  int
+	// wrong are the broken promises. doubled and passed are what the README says may come of a loss of data: grants given
+	// although an earlier one, which Redis has forgotten, was still good; and places in line that others passed.
+	wrong           []string
+	doubled, passed int
+	// losses tell of each of these.
+	losses []string
 	// stall is the longest time that a request waited for a lock that nobody held, the fault's time included; recovery is
 	// from the fault's end until all locks were granted anew.
 	stall, recovery time.Duration
@@ -25,8 +34,17 @@ type verdict struct {
 }
 
 func (v *verdict) add(h *history, lock string, from, to time.Duration, format string, args ...any) {
+	v.wrong = append(v.wrong, told(h, lock, from, to, format, args...))
+}
+
+// lose notes something that a loss of data explains.
+func (v *verdict) lose(h *history, lock string, from, to time.Duration, format string, args ...any) {
+	v.losses = append(v.losses, told(h, lock, from, to, format, args...))
+}
+
+func told(h *history, lock string, from, to time.Duration, format string, args ...any) string {
 	why := fmt.Sprintf("%s, %s: ", h.title, lock) + fmt.Sprintf(format, args...)
-	v.wrong = append(v.wrong, why+"\n"+h.story(lock, from-time.Second, to+time.Second))
+	return why + "\n" + h.story(lock, from-time.Second, to+time.Second)
 }
 
 // check holds a history against all promises.
@@ -113,7 +131,8 @@ func exclusion(h *history, v *verdict, acts []*act) {
 		switch {
 		case room(held, one.act):
 		case h.forgotten(oldest, one.ret):
-			v.lost++
+			v.doubled++
+			v.lose(h, one.lock, oldest, one.to, "granted to request %d while request %d holds it", one.request, now[0].request)
 			now = nil // what was forgotten is in nobody's way any more
 		default:
 			v.add(h, one.lock, oldest, one.to, "granted to request %d while %d others hold it, of them request %d", one.request, len(now), now[0].request)
@@ -159,8 +178,9 @@ func order(h *history, v *verdict, acts []*act) {
 			case !b.granted() || b.call <= a.queued:
 			case a.word == "granted" && b.token > a.token, a.word == "timeout" && b.ret >= a.ret:
 			case h.away(a.client, a.queued, b.ret):
-			case h.forgotten(a.queued, b.ret):
-				v.lost++
+			case h.forgotten(a.queued-relearn, b.ret):
+				v.passed++
+				v.lose(h, a.lock, a.call, max(a.ret, b.ret), "request %d passed request %d", b.request, a.request)
 			default:
 				v.add(h, a.lock, a.call, max(a.ret, b.ret), "request %d (token %d) stood in line before request %d asked, which has token %d",
 					a.request, a.token, b.request, b.token)
