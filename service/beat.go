@@ -83,11 +83,13 @@ func (m *Manager) once(ctx context.Context) error {
 	return nil
 }
 
-// rollCallTime is how long a roll call lasts. All nodes look for a Redis that is away at half that pace or quicker. In a
-// cluster, where the driver learns of a new master up to a second late, it is spreadRollCall.
+// rollCallTime is how long a roll call goes on once all nodes have shown themselves, for them to show their waiting requests. In
+// a cluster, where the driver learns of a new master up to a second late, it is spreadRollCall. For rollCallMost at most, a
+// node that has not shown itself is waited for: it may hear of a new master a second later than others.
 const (
 	rollCallTime   = queue.Beat / 4
 	spreadRollCall = queue.Beat
+	rollCallMost   = 2 * time.Second
 )
 
 // rollCall has the node show itself and its waiting requests to a Redis that was away for so long that all nodes count as gone,
@@ -99,6 +101,11 @@ func (m *Manager) rollCall(ctx context.Context, pulses []queue.Pulse) {
 	for i, pulse := range pulses {
 		if m.parts[i].heed(pulse) {
 			signal(m.parts[i].bell)
+		}
+	}
+	for end := time.Now().Add(rollCallMost); ctx.Err() == nil && time.Now().Before(end); m.pause(ctx, rollCallTime/8) {
+		if missing, err := m.store.Dead(ctx); err != nil || len(missing) == 0 {
+			break // an error is Redis being away again, which what follows in the beat finds too
 		}
 	}
 	if m.store.InCluster() {
