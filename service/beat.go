@@ -94,18 +94,19 @@ const (
 
 // rollCall has the node show itself and its waiting requests to a Redis that was away for so long that all nodes count as gone,
 // or that is another instance and may have missed the latest of them, before it does anything else: the first node to
-// come back would else pass over the waiting requests of the others.
+// come back would else pass over the waiting requests of the others. Asking for a place again serves the line, too, so that
+// all wait for the others first.
 func (m *Manager) rollCall(ctx context.Context, pulses []queue.Pulse) {
+	for end := time.Now().Add(rollCallMost); ctx.Err() == nil && time.Now().Before(end); m.pause(ctx, rollCallTime/8) {
+		if missing, err := m.store.Dead(ctx); err != nil || len(missing) == 0 {
+			break // an error is Redis being away again, which what follows in the beat finds too
+		}
+	}
 	m.calling.Store(true)
 	defer m.calling.Store(false)
 	for i, pulse := range pulses {
 		if m.parts[i].heed(pulse) {
 			signal(m.parts[i].bell)
-		}
-	}
-	for end := time.Now().Add(rollCallMost); ctx.Err() == nil && time.Now().Before(end); m.pause(ctx, rollCallTime/8) {
-		if missing, err := m.store.Dead(ctx); err != nil || len(missing) == 0 {
-			break // an error is Redis being away again, which what follows in the beat finds too
 		}
 	}
 	if m.store.InCluster() {
