@@ -22,6 +22,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -126,6 +128,14 @@ func (c *campaign) chosen(name string, long bool) bool {
 	return c.only.MatchString(name)
 }
 
+func (c *campaign) names() []string {
+	names := []string{"silent", "tokens"}
+	for i := range faults {
+		names = append(names, faults[i].name)
+	}
+	return names
+}
+
 // all plays everything that was asked for.
 func (c *campaign) all(ctx context.Context) error {
 	for _, long := range []struct {
@@ -137,6 +147,9 @@ func (c *campaign) all(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	if c.only != nil && !slices.ContainsFunc(c.names(), c.only.MatchString) {
+		return fmt.Errorf("nothing is called %q; there are %s", c.only, strings.Join(c.names(), " "))
 	}
 	rows := map[string]*row{}
 	for pass := 0; pass == 0 || c.more(); pass++ {

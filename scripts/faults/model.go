@@ -33,7 +33,7 @@ const earlyLoss = 500 * time.Millisecond
 // lease can be over. What a fault may have made Redis forget takes up no room, and may be there all the same.
 var lockModel = porcupine.Model{
 	Init: func() any { return lock{} },
-	Step: func(state, input, output any) (bool, any) {
+	Step: func(state, _, output any) (bool, any) {
 		l, ok := state.(lock)
 		o, is := output.(act)
 		if !ok || !is {

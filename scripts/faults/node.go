@@ -45,7 +45,8 @@ func newNode(ctx context.Context, binary, dir string, settings ...string) (*node
 	}
 	n := &node{addr: addr, binary: binary, log: filepath.Join(dir, "lockd-"+addr[len("127.0.0.1:"):]+".log")}
 	n.env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LISTEN_ADDR=" + addr, "LOG_LEVEL=warn", "SHUTDOWN_TIMEOUT=3"}, settings...)
-	return n, n.start(ctx)
+	err = n.start(ctx)
+	return n, err
 }
 
 // start begins a new life of the node. The goroutine keeps its thread until the process ends: see childAttr, which goes

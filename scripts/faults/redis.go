@@ -38,37 +38,38 @@ type fleet struct {
 const masterName = "mymaster"
 
 // startFleet starts a fleet with the settings that the README asks for, and returns once everybody knows of everybody.
-func startFleet(ctx context.Context) (f *fleet, err error) {
-	f = &fleet{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.stop())
-		}
-	}()
+func startFleet(ctx context.Context) (*fleet, error) {
+	f := &fleet{}
+	if err := f.start(ctx); err != nil {
+		return nil, errors.Join(err, f.stop())
+	}
+	return f, nil
+}
+
+func (f *fleet) start(ctx context.Context) error {
 	args := []string{"--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", "--min-replicas-to-write", "1",
 		"--min-replicas-max-lag", "2", "--appendonly", "yes", "--appendfsync", "everysec"}
-	if err = f.add(ctx, &f.redis, embedded.Args(args...)); err != nil {
-		return f, err
+	if err := f.add(ctx, &f.redis, embedded.Args(args...)); err != nil {
+		return err
 	}
 	host, port, _ := net.SplitHostPort(f.redis[0].Addr())
 	for range 2 {
-		if err = f.add(ctx, &f.redis, embedded.Args(append(args, "--replicaof", host+" "+port)...)); err != nil {
-			return f, err
+		if err := f.add(ctx, &f.redis, embedded.Args(append(args, "--replicaof", host+" "+port)...)); err != nil {
+			return err
 		}
 	}
-	if err = until(ctx, 20*time.Second, "the replicas are there", func() bool { return replicas(f.redis[0]) == 2 }); err != nil {
-		return f, err
+	if err := until(ctx, 20*time.Second, "the replicas are there", func() bool { return replicas(f.redis[0]) == 2 }); err != nil {
+		return err
 	}
 	for range 3 {
 		// A master is replaced after 3 s of silence, which is more than min-replicas-max-lag.
 		config := fmt.Sprintf("sentinel monitor %[1]s %[2]s %[3]s 2\nsentinel down-after-milliseconds %[1]s 3000\n"+
 			"sentinel failover-timeout %[1]s 2000\nsentinel parallel-syncs %[1]s 2\n", masterName, host, port)
-		if err = f.add(ctx, &f.sentinels, embedded.Config(config), embedded.Args("--sentinel")); err != nil {
-			return f, err
+		if err := f.add(ctx, &f.sentinels, embedded.Config(config), embedded.Args("--sentinel")); err != nil {
+			return err
 		}
 	}
-	err = f.steady(ctx)
-	return f, err
+	return f.steady(ctx)
 }
 
 func (f *fleet) add(ctx context.Context, to *[]*embedded.Server, opts ...embedded.Option) error {

@@ -35,34 +35,25 @@ type rig struct {
 // clients is how many doors each node has.
 const clients = 6
 
-func newRig(ctx context.Context, binary string, s setup) (r *rig, err error) {
+func newRig(ctx context.Context, binary string, s setup) (*rig, error) {
 	dir, err := os.MkdirTemp("", "faults-")
 	if err != nil {
 		return nil, err
 	}
-	r = &rig{setup: s, dir: dir}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.end())
-			r = nil
-		}
-	}()
-	if s.fleet {
-		if r.fleet, err = startFleet(ctx); err != nil {
-			return r, err
-		}
-	} else {
-		data := filepath.Join(dir, "redis")
-		if err = os.Mkdir(data, 0o700); err != nil {
-			return r, err
-		}
-		if r.redis, err = embedded.Start(ctx, embedded.TCP(), embedded.RealOnly(), embedded.Dir(data), embedded.Args(s.args...)); err != nil {
-			return r, err
-		}
+	r := &rig{setup: s, dir: dir}
+	if err := r.start(ctx, binary); err != nil {
+		return nil, errors.Join(err, r.end())
 	}
-	for range s.nodes {
-		if err = r.addNode(ctx, binary); err != nil {
-			return r, err
+	return r, nil
+}
+
+func (r *rig) start(ctx context.Context, binary string) error {
+	if err := r.startRedis(ctx); err != nil {
+		return err
+	}
+	for range r.setup.nodes {
+		if err := r.addNode(ctx, binary); err != nil {
+			return err
 		}
 	}
 	for range clients {
@@ -70,13 +61,26 @@ func newRig(ctx context.Context, binary string, s setup) (r *rig, err error) {
 		for _, n := range r.nodes {
 			door, err := newProxy(ctx, n.addr, false)
 			if err != nil {
-				return r, err
+				return err
 			}
 			row = append(row, door)
 		}
 		r.doors = append(r.doors, row)
 	}
-	return r, nil
+	return nil
+}
+
+func (r *rig) startRedis(ctx context.Context) (err error) {
+	if r.setup.fleet {
+		r.fleet, err = startFleet(ctx)
+		return err
+	}
+	data := filepath.Join(r.dir, "redis")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return err
+	}
+	r.redis, err = embedded.Start(ctx, embedded.TCP(), embedded.RealOnly(), embedded.Dir(data), embedded.Args(r.args...))
+	return err
 }
 
 func (r *rig) addNode(ctx context.Context, binary string) error {

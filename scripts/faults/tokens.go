@@ -31,7 +31,7 @@ type harm struct {
 // harms come one after another: Redis forgets everything, in several ways, some of them together with the nodes.
 var harms = []harm{
 	{"FLUSHALL", func(_ context.Context, s *stage) error { return s.command("FLUSHALL") }},
-	{"kill -9 of a node", func(ctx context.Context, s *stage) error { return nodeKill(ctx, s) }},
+	{"kill -9 of a node", nodeKill},
 	{"kill -9 of the master, failover", failoverKill},
 	{"FLUSHALL with all nodes killed", forgetAll},
 	{"failover by hand", failoverHand},
