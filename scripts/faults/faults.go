@@ -79,6 +79,7 @@ var faults = []fault{
 	{name: "failover-kill", about: "kill -9 of the master under Sentinels", on: watched, loses: true, strike: failoverKill},
 	{name: "failover-stop", about: "SIGSTOP of the master, SIGCONT after the promotion", on: watched, loses: true, strike: failoverStop},
 	{name: "failover-hand", about: "SENTINEL FAILOVER", on: watched, loses: true, strike: failoverHand},
+	{name: "master-empty", about: "FLUSHALL, kill -9 and restart of the master before the Sentinels replace it", on: watched, loses: true, strike: emptyRestart},
 	{name: "sentinels-down", about: "all Sentinels killed, and back", on: watched, strike: sentinelsDown},
 	{name: "drop", about: "Redis's answers to a node are lost for up to 2 s", on: two, strike: links(one, drop, 100*time.Millisecond, 2*time.Second)},
 	{name: "blackhole", about: "nothing passes between a node and Redis for up to 6 s", on: two, strike: links(one, hole, time.Second, 6*time.Second)},

@@ -53,8 +53,12 @@ func (f *fleet) start(ctx context.Context) error {
 		return err
 	}
 	host, port, _ := net.SplitHostPort(f.redis[0].Addr())
-	for range 2 {
-		if err := f.add(ctx, &f.redis, embedded.Args(append(args, "--replicaof", host+" "+port)...)); err != nil {
+	for i := range 2 {
+		if err := f.add(ctx, &f.redis, embedded.Args(args...)); err != nil {
+			return err
+		}
+		// Not by an argument, which it would go by again as it is restarted, whatever it has been promoted to meanwhile.
+		if err := ask(f.redis[i+1].Addr(), "REPLICAOF", host, port).Error(); err != nil {
 			return err
 		}
 	}
