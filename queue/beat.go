@@ -23,10 +23,12 @@ type Pulse struct {
 	// Next is how long until the next lease needs a look; 0 for none. Mine is whether that is this node's own to see to.
 	Next time.Duration
 	Mine bool
+	// Stepped is how far the clock of the partition's master was set, forward or back, since the last beat.
+	Stepped time.Duration
 }
 
-// Beat shows that the node is there and looks for what it may have missed, with two commands a partition. The counters
-// are added to the fleet's: told reports whether they were.
+// Beat shows that the node is there and looks for what it may have missed, with two commands a partition, and one more
+// where a quarantine is wanted. The counters are added to the fleet's: told reports whether they were.
 func (s *Store) Beat(ctx context.Context, counters map[string]int64) (pulses []Pulse, told bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
 	defer cancel()
@@ -36,12 +38,13 @@ func (s *Store) Beat(ctx context.Context, counters map[string]int64) (pulses []P
 	for p := range pulses {
 		owed := &s.owed.pulses[p]
 		owed.Missed, owed.Moved = owed.Missed || pulses[p].Missed, owed.Moved || pulses[p].Moved
+		owed.Stepped += pulses[p].Stepped
 	}
 	if err != nil {
 		return nil, false, err
 	}
 	for p := range pulses {
-		pulses[p].Missed, pulses[p].Moved = s.owed.pulses[p].Missed, s.owed.pulses[p].Moved
+		pulses[p].Missed, pulses[p].Moved, pulses[p].Stepped = s.owed.pulses[p].Missed, s.owed.pulses[p].Moved, s.owed.pulses[p].Stepped
 		s.owed.pulses[p] = Pulse{}
 	}
 	return pulses, told, nil
@@ -54,7 +57,8 @@ type owed struct {
 }
 
 func (s *Store) beat(ctx context.Context, counters map[string]int64) (pulses []Pulse, told bool, err error) {
-	if err := s.readClock(ctx); err != nil { // apart from the rest, as it belongs to no slot
+	said, err := s.readClock(ctx) // apart from the rest, as it belongs to no slot
+	if err != nil {
 		return nil, false, err
 	}
 	cmds := make(rueidis.Commands, 0, 2*s.keys.partitions)
@@ -82,6 +86,12 @@ func (s *Store) beat(ctx context.Context, counters map[string]int64) (pulses []P
 	}
 	s.links.fine()
 	if err := s.moved(ctx, pulses); err != nil {
+		return pulses, false, err
+	}
+	if err := s.lookAtEras(ctx); err != nil {
+		return pulses, false, err
+	}
+	if err := s.watchClock(ctx, said, pulses); err != nil {
 		return pulses, false, err
 	}
 	told, err = s.tell(ctx, counters)

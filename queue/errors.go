@@ -15,6 +15,9 @@ var (
 	ErrRefused = errors.New("redis refused the command")
 	// ErrUnknown: the command was sent and no answer came; it may have run. Ask again with the same request id.
 	ErrUnknown = errors.New("the outcome is unknown")
+	// ErrNotReplicated: too few replicas confirmed in time. With ErrUnavailable it is a grant that must be taken back by
+	// [Store.Undo] before anybody is told; with ErrUnknown, something that stays as it is and may yet be confirmed.
+	ErrNotReplicated = errors.New("too few replicas confirmed in time")
 	// ErrLost: no such grant lives; it expired, was released or was forced.
 	ErrLost = errors.New("the grant is no longer held")
 	// ErrNotOwner: the grant lives, and is another client's.

@@ -17,20 +17,29 @@ func (s *Store) clockOf(partition int) *redisClock {
 	return &s.clock
 }
 
-func (s *Store) readClock(ctx context.Context) error {
+// reading is what a Redis's clock said to a question that went out and came back at these moments of the node's clock.
+type reading struct{ micros, sent, got int64 }
+
+// readClock asks Redis for the time: in a cluster, one for each partition.
+func (s *Store) readClock(ctx context.Context) ([]reading, error) {
+	sent := s.clock.at()
 	if s.opts.Cluster {
-		return s.readClocks(ctx)
+		return s.readClocks(ctx, sent)
 	}
 	at, err := s.client.Do(ctx, s.client.B().Time().Build()).AsIntSlice()
 	if err != nil || len(at) != 2 {
-		return readError("TIME", err)
+		return nil, readError("TIME", err)
 	}
-	s.clock.learn(at[0]*1e6 + at[1])
-	return nil
+	one := reading{micros: at[0]*1e6 + at[1], sent: sent, got: s.clock.at()}
+	if s.eras == nil { // see watchClock
+		s.clock.learn(one.micros)
+	}
+	return []reading{one}, nil
 }
 
 // readClocks asks the master of each partition for the time, by a script, as TIME itself belongs to no slot.
-func (s *Store) readClocks(ctx context.Context) error {
+func (s *Store) readClocks(ctx context.Context, sent int64) ([]reading, error) {
+	all := make([]reading, 0, s.keys.partitions)
 	cmds := make(rueidis.Commands, 0, s.keys.partitions)
 	for _, base := range s.keys.bases {
 		cmds = append(cmds, s.client.B().Eval().Script("return redis.call('TIME')").Numkeys(1).Key(base).Build())
@@ -38,11 +47,36 @@ func (s *Store) readClocks(ctx context.Context) error {
 	for p, r := range s.client.DoMulti(ctx, cmds...) {
 		at, err := r.AsIntSlice()
 		if err != nil || len(at) != 2 {
-			return readError("TIME", err)
+			return nil, readError("TIME", err)
 		}
-		s.clocks[p].learn(at[0]*1e6 + at[1])
+		one := reading{micros: at[0]*1e6 + at[1], sent: sent, got: s.clock.at()}
+		all = append(all, one)
+		if s.eras == nil {
+			s.clocks[p].learn(one.micros)
+		}
 		if p == 0 {
-			s.clock.learn(at[0]*1e6 + at[1])
+			s.clock.learn(one.micros)
+		}
+	}
+	return all, nil
+}
+
+// watchClock sees whether a clock was set since the last beat, where the same instance as then has answered. Where a
+// quarantine is wanted, it begins before the node goes by the new time.
+func (s *Store) watchClock(ctx context.Context, all []reading, pulses []Pulse) error {
+	for i, one := range all {
+		c, moved := s.clockOf(i), pulses[i].Moved
+		if by := c.step(one.micros, one.sent, one.got); by != 0 && !moved {
+			if s.eras != nil {
+				if err := s.withhold(ctx, i); err != nil {
+					return err
+				}
+			}
+			pulses[i].Stepped = by
+		}
+		c.keep(one.micros, one.sent, one.got)
+		if s.eras != nil {
+			c.learn(one.micros)
 		}
 	}
 	return nil

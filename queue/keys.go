@@ -29,6 +29,8 @@ import (
 //	dl:{7}:sessions:ID                    set: the sessions on that node that are at home here
 //	dl:{7}:waits                          sorted set, by name: "client\nowner\nNAME\nrequest\nclient\nowner\nnode": which owners, at
 //	                                      home in this partition, have waited for a while, where, and behind whom; hints, may be stale
+//	dl:{7}:era                            string: the life of the master that these data were last seen on: see era.lua
+//	dl:{7}:quarantine                     string: until when nothing is granted here (ms), and why; ends then
 //	dl:{0}:turn:WHAT                      string: the node whose turn it is to do WHAT, which one does at a time
 //	dl:{0}:fleet                          hash: node -> what it says of itself
 //	dl:{0}:stats                          hash: the cluster's counters
@@ -57,6 +59,8 @@ const (
 	keyLost      = "lost"
 	keyWaits     = "waits"
 	keyTurn      = "turn:"
+	keyEra       = "era"
+	keyBarred    = "quarantine"
 )
 
 // The times that the scripts and the nodes agree on.
@@ -77,9 +81,10 @@ const (
 var prelude = fmt.Sprintf(`local LOCK, QUEUE, WAITERS, PARKED, NAMES, DUE, CONTENDED = %q, %q, %q, %q, %q, %q, %q
 local TICKET, NODE, GRANTS, EVENTS = %q, %q, %q, %q
 local MOVES, WATCHED, SESSION, HOME, SESSIONS, LOST = %q, %q, %q, %q, %q, %q
+local ERA, QUARANTINE = %q, %q
 local CLAIM, RETAIN, BATCH = %d, %d, %d
 `, keyLock, keyQueue, keyWaiters, keyParked, keyNames, keyDue, keyContended, keyTicket, keyNode, keyGrants, keyEvents,
-	keyMoves, keyWatched, keySession, keyHome, keySessions, keyLost,
+	keyMoves, keyWatched, keySession, keyHome, keySessions, keyLost, keyEra, keyBarred,
 	claim.Milliseconds(), retain.Milliseconds(), batch)
 
 // keyspace names the keys of one store.

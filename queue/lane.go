@@ -22,8 +22,11 @@ type lane struct {
 // run is one run of a script: of calls.lua for several jobs, of any other for one.
 type run struct {
 	sc        *script
+	sha       string
 	partition int
 	jobs      []job
+	// unkept is whether too few replicas have confirmed what it did.
+	unkept bool
 }
 
 func (a *lane) run() {
@@ -57,16 +60,33 @@ func (a *lane) send(jobs []job) {
 		a.cmds = append(a.cmds, a.command(&a.runs[i], head[:], false))
 	}
 	begin := time.Now()
-	results := a.c.DoMulti(context.Background(), a.cmds...)
+	results, unkept := a.s.confirmed(a.c, a.cmds)
 	for i := range a.runs {
 		r := &a.runs[i]
 		if isNoScript(results[i].Error()) {
-			head = a.s.head(r.partition)
-			results[i] = a.c.Do(context.Background(), a.command(r, head[:], true))
+			var err error
+			if results[i], r.unkept, err = a.load(r); err != nil {
+				a.failed(r, err, time.Since(begin))
+				continue
+			}
+		} else {
+			r.unkept = i < len(unkept) && unkept[i]
 		}
 		a.tell(r, results[i], time.Since(begin))
 	}
 	clear(a.runs)
+}
+
+// load makes a call again whose script Redis did not know.
+func (a *lane) load(r *run) (result rueidis.RedisResult, unkept bool, err error) {
+	if a.s.eras != nil {
+		if err := a.s.witness(context.Background(), r.partition, r.sha, r.sc); err != nil {
+			return result, false, err
+		}
+	}
+	head := a.s.head(r.partition)
+	results, lacking := a.s.confirmed(a.c, rueidis.Commands{a.command(r, head[:], a.s.eras == nil)})
+	return results[0], len(lacking) > 0 && lacking[0], nil
 }
 
 // pack puts the calls of a partition into one run, releases that must go alone into another.
@@ -105,10 +125,11 @@ func (a *lane) with(j *job) *run {
 
 func (a *lane) command(r *run, head []string, whole bool) rueidis.Completed {
 	keys := a.s.keys.declared[r.partition]
+	r.sha = a.s.shaOf(r.sc, r.partition)
 	if whole {
 		return withJobs(a.c.B().Eval().Script(r.sc.text).Numkeys(int64(len(keys))).Key(keys...).Arg(head...), r.jobs).Build()
 	}
-	return withJobs(a.c.B().Evalsha().Sha1(r.sc.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(head...), r.jobs).Build()
+	return withJobs(a.c.B().Evalsha().Sha1(r.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(head...), r.jobs).Build()
 }
 
 // withJobs adds the arguments of the calls.
@@ -146,9 +167,14 @@ func (a *lane) tell(r *run, result rueidis.RedisResult, took time.Duration) {
 		if err == nil {
 			got, err = a.s.understand(r.sc.name, r.partition, own)
 		}
+		if r.unkept {
+			got.unkept, got.Unkept, got.Handed = true, got.Handed, nil
+		}
 		if err == nil && got.word == "late" {
-			a.again(j, took)
-			continue
+			if err = a.s.stepped(context.Background(), r.partition, got.micros); err == nil {
+				a.again(j, took)
+				continue
+			}
 		}
 		a.done(j, got, err, took)
 	}

@@ -117,12 +117,13 @@ func (l *lanes) nudge() {
 }
 
 // call makes a call and waits for it.
-func (l *lanes) call(how string, partition int, args []string) (r reply, err error) {
+func (l *lanes) call(j job) (r reply, err error) {
 	done := make(chan struct{})
-	l.submit(job{how: how, partition: partition, args: args, done: func(got reply, e error) {
+	j.done = func(got reply, e error) {
 		r, err = got, e
 		close(done)
-	}})
+	}
+	l.submit(j)
 	l.flush()
 	<-done
 	return r, err

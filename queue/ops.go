@@ -10,10 +10,10 @@ import (
 )
 
 // Acquire takes the lock, or a place in its line where the request waits, in one round trip. A request that came
-// before gets its live grant, or its place, again. Errors: ErrQueueFull, ErrMismatch, *LimitError, ErrUnavailable,
-// ErrUnknown; ErrQueueFull too comes with the holders. No call is given up halfway, whatever its context.
+// before gets its live grant, or its place, again. Errors: ErrQueueFull, ErrMismatch, *LimitError, *QuarantineError,
+// ErrUnavailable, ErrUnknown; ErrQueueFull too comes with the holders. No call is given up halfway, whatever its context.
 func (s *Store) Acquire(_ context.Context, q *Request, maxQueue int) (Acquired, error) {
-	r, err := s.lanes.call(callAcquire, s.keys.of(q.Name), s.acquireArgs(q, maxQueue))
+	r, err := s.lanes.call(job{how: callAcquire, partition: s.keys.of(q.Name), args: s.acquireArgs(q, maxQueue)})
 	if err != nil {
 		return Acquired{}, err
 	}
@@ -39,16 +39,19 @@ func (s *Store) acquired(q *Request, r reply) (Acquired, error) {
 		if len(r.rest) < 4 {
 			return a, errReply
 		}
-		a.Handed = slices.DeleteFunc(a.Handed, func(h Handed) bool { return h.LockID == r.rest[0].text })
+		own := func(h Handed) bool { return h.LockID == r.rest[0].text }
+		a.Handed, a.Unkept = slices.DeleteFunc(a.Handed, own), slices.DeleteFunc(a.Unkept, own)
 		h := readGrant(r.rest, r.micros)
 		s.remember(h.Token)
 		if len(r.rest) == 5 {
 			var err error
-			a.Grant, err = readHolder(q.Name, h.LockID, r.rest[4].text, r.micros)
-			return a, err
+			if a.Grant, err = readHolder(q.Name, h.LockID, r.rest[4].text, r.micros); err != nil {
+				return a, err
+			}
+		} else {
+			a.Grant = q.Grant(h)
 		}
-		a.Grant = q.Grant(h)
-		return a, nil
+		return a, r.unconfirmed(h.LockID == q.LockID)
 	case "queued":
 		if len(r.rest) < 2 {
 			return a, errReply
@@ -67,6 +70,11 @@ func (s *Store) acquired(q *Request, r reply) (Acquired, error) {
 		return a, &LimitError{Limit: int(r.rest[0].number)}
 	case "mismatch":
 		return a, ErrMismatch
+	case "withheld":
+		if len(r.rest) != 1 {
+			return a, errReply
+		}
+		return a, &QuarantineError{Left: until(r.rest[0].number, r.micros)}
 	}
 	return a, errReply
 }
@@ -110,7 +118,7 @@ func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(),
 // Release ends a grant and hands the lock on, in one round trip. It returns since when it was held, and Redis's
 // time now. Errors: ErrLost, ErrNotOwner, ErrUnavailable, ErrUnknown; the effects count even then.
 func (s *Store) Release(_ context.Context, name, client, lockID string) (heldFor time.Duration, e Effects, err error) {
-	r, err := s.lanes.call(callRelease, s.keys.of(name), []string{name, client, lockID})
+	r, err := s.lanes.call(job{how: callRelease, partition: s.keys.of(name), args: []string{name, client, lockID}})
 	if err != nil {
 		return 0, e, err
 	}
@@ -147,7 +155,8 @@ func renewed(name, client string, r reply) (Grant, Effects, error) {
 			return Grant{}, r.Effects, errReply
 		}
 		h := readGrant(r.rest, r.micros)
-		return Grant{Name: name, LockID: h.LockID, Client: client, Token: h.Token, Since: h.Since, End: h.End, TTL: h.TTL}, r.Effects, nil
+		return Grant{Name: name, LockID: h.LockID, Client: client, Token: h.Token, Since: h.Since, End: h.End, TTL: h.TTL}, r.Effects,
+			r.unconfirmed(false)
 	case "not_owner":
 		return Grant{}, r.Effects, ErrNotOwner
 	}
@@ -166,10 +175,13 @@ type Cancelled struct {
 // Cancel takes a request out of the line, or gives back the grant that it got meanwhile. With park its place is
 // kept for its grace.
 func (s *Store) Cancel(ctx context.Context, q *Request, park bool) (Cancelled, error) {
-	how := "leave"
 	if park {
-		how = "park"
+		return s.cancelAs(ctx, q, "park")
 	}
+	return s.cancelAs(ctx, q, "leave")
+}
+
+func (s *Store) cancelAs(ctx context.Context, q *Request, how string) (Cancelled, error) {
 	taken := cmp.Or(q.Taken, firstTaken)
 	if q.Sole {
 		taken = ""

@@ -173,6 +173,8 @@ type Health struct {
 	Policy string
 	// Warnings are what [Store.Advice] says, where somebody asked for it.
 	Warnings []string
+	// Quarantine is what [Store.Quarantine] says.
+	Quarantine Quarantine
 }
 
 // Health asks Redis how it is.

@@ -18,6 +18,8 @@ type reply struct {
 	micros int64
 	Effects
 	rest []cell
+	// unkept is whether too few replicas have confirmed what the script did.
+	unkept bool
 }
 
 // cell is one part of an answer: a text, a number, or a number as digits, which is both.

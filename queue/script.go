@@ -10,7 +10,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -22,6 +21,10 @@ var sources embed.FS
 // script is one Lua file with what it includes, ready to run.
 type script struct {
 	name, text, sha string
+	// number is its place in Store.scripts.
+	number int
+	// grants is whether it may grant anything, or make a lease longer, that somebody is then told of.
+	grants bool
 }
 
 // evenFull is the first line of a script that Redis runs even when it is out of memory.
@@ -39,15 +42,19 @@ func makeScript(name, shebang, body string, opts *Options) script {
 	for _, part := range []string{"clock", "short", "head", "lib", "acquire", "release"} {
 		body = strings.Replace(body, "-- include "+part+"\n", source(part), 1)
 	}
-	text := prelude + body
+	text := prelude + fmt.Sprintf("local WITHHOLD = %d\n", opts.Quarantine.Milliseconds()) + body
 	if opts.Patch != nil {
 		text = opts.Patch(name, text)
 	}
 	if !opts.Embedded {
 		text = shebang + "\n" + text
 	}
+	return script{name: name, text: text, sha: hashOf(text)}
+}
+
+func hashOf(text string) string {
 	sum := sha1.Sum([]byte(text)) //nolint:gosec // as above
-	return script{name: name, text: text, sha: hex.EncodeToString(sum[:])}
+	return hex.EncodeToString(sum[:])
 }
 
 func source(name string) string {
@@ -58,20 +65,12 @@ func source(name string) string {
 	return string(text)
 }
 
-// redisClock is what the node knows of Redis's clock: Redis's microseconds at a moment of the node's monotonic one.
-type redisClock struct {
-	start  time.Time
-	offset atomic.Int64
-}
-
-func (c *redisClock) learn(micros int64) { c.offset.Store(micros - time.Since(c.start).Microseconds()) }
-
-// now is Redis's time in microseconds, as far as the node can tell.
-func (c *redisClock) now() int64 { return c.offset.Load() + time.Since(c.start).Microseconds() }
-
 // run calls a script on a partition and reads the head of its answer. The deadline is the store's, so that a call
 // is never given up halfway because a client went away.
 func (s *Store) run(ctx context.Context, sc *script, partition int, args ...string) (reply, error) {
+	if sc.grants && s.opts.Replicas > 0 {
+		return s.lanes.call(job{sc: sc, partition: partition, args: args}) // with the others' wait for the replicas
+	}
 	for attempt := 0; ; attempt++ {
 		begin := time.Now()
 		r, err := s.once(ctx, sc, partition, args)
@@ -83,8 +82,11 @@ func (s *Store) run(ctx context.Context, sc *script, partition int, args ...stri
 		if err != nil || r.word != "late" {
 			return r, err
 		}
-		if attempt == 2 {
+		if attempt == lateTries-1 {
 			return r, fmt.Errorf("%w: %s was refused as late", ErrUnavailable, sc.name)
+		}
+		if err := s.stepped(ctx, partition, r.micros); err != nil {
+			return r, err
 		}
 	}
 }
@@ -92,18 +94,36 @@ func (s *Store) run(ctx context.Context, sc *script, partition int, args ...stri
 func (s *Store) once(ctx context.Context, sc *script, partition int, args []string) (reply, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.CommandTimeout)
 	defer cancel()
-	head := s.head(partition)
-	keys := s.keys.declared[partition]
-	res := s.client.Do(ctx, s.client.B().Evalsha().Sha1(sc.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(head[:]...).Arg(args...).Build())
+	sha := s.shaOf(sc, partition)
+	res := s.client.Do(ctx, s.command(sc, sha, partition, args))
 	if isNoScript(res.Error()) {
-		res = s.client.Do(ctx, s.client.B().Eval().Script(sc.text).Numkeys(int64(len(keys))).Key(keys...).Arg(head[:]...).Arg(args...).Build())
+		if s.eras == nil || sc.number == 0 {
+			sha = ""
+		} else if err := s.witness(ctx, partition, sha, sc); err != nil {
+			return reply{}, err
+		} else {
+			sha = s.shaOf(sc, partition)
+		}
+		res = s.client.Do(ctx, s.command(sc, sha, partition, args))
 	}
 	return s.read(sc, partition, res)
 }
 
+// command runs a script that Redis knows by its hash; with "", one that it may not know.
+func (s *Store) command(sc *script, sha string, partition int, args []string) rueidis.Completed {
+	head, keys := s.head(partition), s.keys.declared[partition]
+	if sha == "" {
+		return s.client.B().Eval().Script(sc.text).Numkeys(int64(len(keys))).Key(keys...).Arg(head[:]...).Arg(args...).Build()
+	}
+	return s.client.B().Evalsha().Sha1(sha).Numkeys(int64(len(keys))).Key(keys...).Arg(head[:]...).Arg(args...).Build()
+}
+
 // head is what every call of a script begins with.
 func (s *Store) head(partition int) [3]string {
-	notAfter := s.clockOf(partition).now()/1000 + s.opts.CommandTimeout.Milliseconds()
+	return s.headAfter(s.clockOf(partition).now()/1000 + s.opts.CommandTimeout.Milliseconds())
+}
+
+func (s *Store) headAfter(notAfter int64) [3]string {
 	return [3]string{strconv.FormatInt(notAfter, 10), strconv.FormatInt(s.floor.Load(), 10), s.opts.Node}
 }
 
@@ -122,7 +142,9 @@ func (s *Store) understand(what string, partition int, msgs []rueidis.RedisMessa
 	if err != nil {
 		return reply{}, fmt.Errorf("%s: %w", what, err)
 	}
-	s.clockOf(partition).learn(r.micros)
+	if r.word != "late" || s.eras == nil { // see stepped
+		s.clockOf(partition).learn(r.micros)
+	}
 	for i := range r.Handed {
 		s.remember(r.Handed[i].Token)
 	}
@@ -174,7 +196,7 @@ func refusedByRedis(err error) bool {
 // refused are the answers of a Redis that did not run the script at all.
 func refused(message string) bool {
 	for _, word := range []string{"LOADING", "OOM", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN",
-		"TRYAGAIN", "MISCONF", "NOAUTH", "WRONGPASS", "NOPERM"} {
+		"TRYAGAIN", "MISCONF", "NOSCRIPT", "NOAUTH", "WRONGPASS", "NOPERM"} {
 		if strings.HasPrefix(message, word) {
 			return true
 		}

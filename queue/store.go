@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,11 @@ type Options struct {
 	Quiet bool
 	// Patch, where set, changes a script's source before it is loaded: for tests that plant mistakes.
 	Patch func(script, source string) string
+	// Quarantine, where set, is how long nothing is granted after another instance came to answer, or data were lost, or
+	// Redis's clock was set: as long as any lease may be. Every node of a store must have the same.
+	Quarantine time.Duration
+	// Replicas is how many replicas must have a grant before anybody is told of it.
+	Replicas int
 	// Moved, where set, is told that the Sentinels name another master.
 	Moved func(from, to string)
 	// Observe, where set, is told of every script run.
@@ -55,6 +61,13 @@ type Store struct {
 	owed      owed
 	// clocks are those of the partitions' masters in a cluster.
 	clocks []redisClock
+	// eras are the lives of the masters that the partitions' scripts are for, nil where no quarantine is wanted.
+	eras       []atomic.Pointer[era]
+	witnessing sync.Mutex
+	barred     barred
+	// scripts are all of them by their numbers, from 1.
+	scripts []*script
+	eraOf   script
 
 	// returns is calls for releases alone, which are done even where Redis is out of memory.
 	calls, returns, renew, cancel, claim, due, force, bury, status, stats script
@@ -76,6 +89,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.CommandTimeout == 0 {
 		opts.CommandTimeout = 1500 * time.Millisecond
 	}
+	if opts.Embedded {
+		opts.Quarantine = 0 // it does not outlive the process, and nobody else has it
+	}
 	s := &Store{opts: opts, links: newLinks(&opts.Redis), keys: newKeyspace(opts.Prefix, opts.Partitions, opts.Cluster),
 		clock: redisClock{start: time.Now()}}
 	s.owed.pulses = make([]Pulse, opts.Partitions)
@@ -84,6 +100,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		for p := range s.clocks {
 			s.clocks[p].start = s.clock.start
 		}
+	}
+	if opts.Quarantine > 0 {
+		s.eras = make([]atomic.Pointer[era], opts.Partitions)
 	}
 	if opts.Redis.Sentinel.MasterSet != "" {
 		s.links.follow = newFollower(&opts, s.links)
@@ -103,18 +122,36 @@ func (s *Store) connect(ctx context.Context) (err error) {
 	if s.opts.Cluster && s.client.Mode() != rueidis.ClientModeCluster {
 		return fmt.Errorf("%w: it is no cluster (REDIS_CLUSTER)", ErrSetup)
 	}
+	s.load()
+	if err := s.check(ctx); err != nil {
+		return err
+	}
+	if err := s.firstEras(ctx); err != nil {
+		return err
+	}
+	s.lanes, err = openLanes(s)
+	return err
+}
+
+// load reads the scripts.
+func (s *Store) load() {
 	for name, sc := range map[string]*script{"calls": &s.calls, "renew": &s.renew,
 		"cancel": &s.cancel, "claim": &s.claim, "due": &s.due, "force": &s.force, "bury": &s.bury,
 		"status": &s.status, "stats": &s.stats, "session": &s.session, "resume": &s.resume, "detach": &s.detach,
 		"orphan": &s.orphan, "look": &s.look, "fail": &s.fail} {
 		*sc = loadScript(name, &s.opts)
+		s.scripts = append(s.scripts, sc)
 	}
 	_, body, _ := strings.Cut(source("calls"), "\n")
 	s.returns = makeScript("calls", evenFull, body, &s.opts)
-	if err = s.check(ctx); err == nil {
-		s.lanes, err = openLanes(s)
+	s.scripts = append(s.scripts, &s.returns)
+	for i, sc := range s.scripts {
+		sc.number = i + 1
 	}
-	return err
+	for _, sc := range []*script{&s.calls, &s.returns, &s.renew, &s.cancel, &s.claim, &s.due, &s.force, &s.bury, &s.resume, &s.detach, &s.fail} {
+		sc.grants = true
+	}
+	s.eraOf = loadScript("era", &s.opts)
 }
 
 func (s *Store) closeClients() {
@@ -215,8 +252,13 @@ func (s *Store) LockOfKey(key string) (name string, ok bool) {
 func (s *Store) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
 	defer cancel()
-	if err := s.readClock(ctx); err != nil {
+	all, err := s.readClock(ctx)
+	if err != nil {
 		return err
+	}
+	for p, one := range all {
+		s.clockOf(p).keep(one.micros, one.sent, one.got)
+		s.clockOf(p).learn(one.micros)
 	}
 	if err := s.checkNumbers(ctx); err != nil {
 		return err

@@ -127,6 +127,8 @@ func (s Status) Locked() bool { return len(s.Holders) > 0 }
 type Effects struct {
 	// Handed are grants to waiting requests of this node.
 	Handed []Handed
+	// Unkept are such grants that too few replicas have confirmed: they must be taken back by [Store.Undo].
+	Unkept []Handed
 	// Next is how long until the lock's (for Due: the partition's) next lease needs a look; 0 for nothing to look at.
 	Next time.Duration
 	// Expired is how many leases the call found over and ended.

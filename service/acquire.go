@@ -11,7 +11,7 @@ import (
 // Acquire takes the lock, waiting up to q.Wait for it, and returns how long it stood in line: 0 for a grant that came
 // at once. It fills in q's ids and what the node decides. A caller that
 // goes away (ctx) leaves the line at once. Errors: *queue.BusyError, *queue.FullError, *queue.LimitError,
-// *queue.DeadlockError, queue.ErrMismatch, ErrUnavailable, ErrUnknown, ErrDraining, ErrBusy, ctx.Err().
+// *queue.DeadlockError, *queue.QuarantineError, queue.ErrMismatch, ErrUnavailable, ErrUnknown, ErrDraining, ErrBusy, ctx.Err().
 func (m *Manager) Acquire(ctx context.Context, q *queue.Request) (queue.Grant, time.Duration, error) {
 	start := time.Now()
 	m.prepare(q)
@@ -60,6 +60,8 @@ func (m *Manager) ask(ctx context.Context, q *queue.Request, settle settler) (a 
 		return err
 	})
 	switch {
+	case unconfirmed(err):
+		err = m.undoGrant(*q, a.Grant)
 	case errors.Is(err, queue.ErrQueueFull):
 		err = fullError(&a)
 	case err == nil && a.Word == queue.Granted && q.AutoRenew:
@@ -233,7 +235,12 @@ func reasonOf(err error) string {
 	var busy *queue.BusyError
 	var limit *queue.LimitError
 	var deadlock *queue.DeadlockError
+	var withheld *queue.QuarantineError
 	switch {
+	case errors.As(err, &withheld):
+		return "quarantine"
+	case errors.Is(err, queue.ErrNotReplicated):
+		return "not_replicated"
 	case errors.As(err, &busy) && busy.TimedOut:
 		return "wait_timeout"
 	case errors.As(err, &busy):

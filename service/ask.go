@@ -87,6 +87,12 @@ func (a *ask) leave() (last bool) {
 func (a *ask) answered(r queue.Acquired, err error) {
 	m := a.s.m
 	m.apply(a.q.Name, r.Effects)
+	if unconfirmed(err) {
+		m.tasks.Go(func() {
+			a.settled(r, m.undoGrant(*a.q, r.Grant))
+		})
+		return
+	}
 	if m.unsure(a.q.Name, err) {
 		m.tasks.Go(func() {
 			q := *a.q

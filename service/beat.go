@@ -43,6 +43,8 @@ func (m *Manager) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.stepped(pulses)
+	m.quarantined()
 	called := !m.up.Load() && slices.ContainsFunc(pulses, func(p queue.Pulse) bool { return p.Missed || p.Moved && m.store.FailsOver() })
 	if called {
 		m.rollCall(ctx, pulses)
@@ -81,6 +83,35 @@ func (m *Manager) once(ctx context.Context) error {
 	}
 	m.tidy(ctx, dead)
 	return nil
+}
+
+// stepped tells that Redis's clock was set: leases end early by as much as it was set forward.
+func (m *Manager) stepped(pulses []queue.Pulse) {
+	var most time.Duration
+	for _, pulse := range pulses {
+		if pulse.Stepped.Abs() > most.Abs() {
+			most = pulse.Stepped
+		}
+	}
+	if most != 0 {
+		m.met.clockStepped()
+		m.log.Warn("redis's clock was set; leases end earlier or later by that", zap.Duration("forward", most))
+	}
+}
+
+// quarantined tells of the beginning and the end of a quarantine.
+func (m *Manager) quarantined() {
+	q := m.store.Quarantine()
+	if is := q.Left > 0; m.barred.Swap(is) == is {
+		return
+	}
+	if q.Left == 0 {
+		m.log.Info("the quarantine is over; locks are granted again")
+		return
+	}
+	m.met.quarantined()
+	m.log.Warn("quarantine: no lock is granted until all leases have run out that redis may have forgotten",
+		zap.String("why", q.Why), zap.Duration("left", q.Left), zap.Int("partitions", q.Partitions))
 }
 
 // rollCallTime is how long a roll call goes on once all nodes have shown themselves, for them to show their waiting requests. In

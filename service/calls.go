@@ -122,6 +122,7 @@ func (m *Manager) Health(ctx context.Context) (queue.Health, error) {
 	if err != nil {
 		return h, err
 	}
+	h.Quarantine = m.store.Quarantine()
 	h.Warnings, err = m.store.Advice(ctx)
 	return h, err
 }

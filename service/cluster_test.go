@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"testing"
@@ -59,4 +60,60 @@ func TestClusterMasterKilled(t *testing.T) {
 			was, is = is, was
 		}
 	}
+}
+
+// TestClusterGuards tells by the replicas that confirm a grant which locks are on the one master that has one; and as that
+// master is killed, it is their grants alone that a quarantine withholds.
+func TestClusterGuards(t *testing.T) {
+	t.Parallel()
+	const lasts = 5 * time.Second
+	s := redistest.StartCluster(t)
+	f := &fleet{t: t, grace: 10 * time.Second}
+	confirming := f.node(inCluster(s), func(o *queue.Options) { o.Replicas = 1 })
+	n := f.node(inCluster(s), func(o *queue.Options) { o.Quarantine = lasts })
+	f.out(n)
+	names := map[int]string{} // by partition
+	for i := 0; len(names) < n.store.Partitions(); i++ {
+		name := fmt.Sprint("lock-", i)
+		names[n.store.Partition(name)] = name
+	}
+	theirs := map[int]bool{}
+	for p, name := range names {
+		q := request(name, "c", time.Minute, 0)
+		_, _, err := confirming.Acquire(t.Context(), q)
+		switch {
+		case err == nil:
+			theirs[p] = true
+			if _, err := confirming.Release(t.Context(), name, "c", q.LockID); err != nil {
+				t.Error(err)
+			}
+		case !takenBack(err):
+			t.Errorf("%s: %v", name, err)
+		default:
+			f.free(n, name)
+		}
+	}
+	if len(theirs) == 0 || len(theirs) == len(names) {
+		t.Fatalf("replicas confirm for %v of %v", theirs, names)
+	}
+	if err := s.Masters[1].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.Promoted(s.Replica)
+	for p, name := range names {
+		q := request(name, "c", lasts, 0)
+		var err error
+		f.eventually("it is answered", 20*time.Second, func() bool {
+			_, _, err = n.Acquire(t.Context(), q)
+			_, withheld := errors.AsType[*queue.QuarantineError](err)
+			return err == nil || withheld
+		})
+		if (err != nil) != theirs[p] {
+			t.Errorf("%s, of the master that was killed %t: %v", name, theirs[p], err)
+		}
+	}
+	if q := n.store.Quarantine(); q.Partitions != len(theirs) || q.Why != "instance_changed" {
+		t.Errorf("%+v, want %d partitions", q, len(theirs))
+	}
+	f.out(n)
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -22,6 +23,7 @@ func (m *Manager) apply(name string, e queue.Effects) {
 
 // handed brings grants to the requests that wait for them. One that nobody waits for any more goes back.
 func (m *Manager) handed(e queue.Effects) {
+	m.unkept(e)
 	for _, h := range e.Handed {
 		part := m.parts[m.store.Partition(h.Name)]
 		part.arm(h.TTL)
@@ -37,6 +39,47 @@ func (m *Manager) handed(e queue.Effects) {
 		part.places.end(p, p.q.Grant(h), h, nil)
 		m.met.handedOver(max(0, m.store.Now().Sub(h.Freed)))
 	}
+}
+
+// unkept takes back the grants to requests in line here that too few replicas have confirmed.
+func (m *Manager) unkept(e queue.Effects) {
+	for _, h := range e.Unkept {
+		part := m.parts[m.store.Partition(h.Name)]
+		p := part.places.get(h.LockID)
+		if p == nil {
+			m.tasks.Go(func() { m.putAside(&queue.Request{Name: h.Name, LockID: h.LockID, Left: unknownWait}) })
+			continue
+		}
+		q := p.q
+		q.Left = unknownWait
+		m.tasks.Go(func() {
+			err := m.undoGrant(q, queue.Grant{})
+			if !part.places.end(p, queue.Grant{}, queue.Handed{}, err) {
+				m.abandon(context.Background(), &q) // it has gone meanwhile: nor is its place kept
+			}
+		})
+	}
+}
+
+// undoGrant takes back a grant that too few replicas have confirmed, unless a repeat of the request has taken it by now, and
+// returns the error to tell: whether it was taken back. What the line is handed by that is waited for likewise.
+func (m *Manager) undoGrant(q queue.Request, g queue.Grant) error {
+	q.Taken, q.Sole = g.Taken, false
+	c, err := m.store.Undo(context.Background(), &q)
+	m.apply(q.Name, c.Effects)
+	if err != nil {
+		m.noticed(m.store.Partition(q.Name), err)
+		m.undone.add(&q)
+	}
+	if err != nil || c.Word == "kept" {
+		return errors.Join(queue.ErrNotReplicated, queue.ErrUnknown)
+	}
+	return errors.Join(queue.ErrNotReplicated, queue.ErrUnavailable)
+}
+
+// unconfirmed is whether an error means that a grant was just made which must be taken back.
+func unconfirmed(err error) bool {
+	return errors.Is(err, queue.ErrNotReplicated) && errors.Is(err, queue.ErrUnavailable)
 }
 
 // unknownWait is how long a request may go on waiting of which nothing is known any more.

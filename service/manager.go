@@ -55,6 +55,7 @@ type Manager struct {
 	waiting  atomic.Int64
 	up       atomic.Bool
 	calling  atomic.Bool // while a roll call goes on
+	barred   atomic.Bool // whether the last beat found a quarantine
 	probe    chan struct{}
 	draining chan struct{}
 	drain    sync.Once
@@ -164,6 +165,9 @@ func (m *Manager) open() error {
 // and if the command may have run, the partition's waiting requests are looked up again, as one of them may have
 // been granted unseen.
 func (m *Manager) noticed(partition int, err error) {
+	if errors.Is(err, queue.ErrNotReplicated) {
+		return // Redis is there
+	}
 	unknown := errors.Is(err, queue.ErrUnknown)
 	if unknown {
 		m.parts[partition].doubt()
@@ -198,7 +202,8 @@ func (m *Manager) resolve(ctx context.Context, name string, err error, call func
 		}
 		again := call(true)
 		m.noticed(m.store.Partition(name), again)
-		if !errors.Is(again, queue.ErrUnknown) && !errors.Is(again, queue.ErrUnavailable) {
+		_, withheld := errors.AsType[*queue.QuarantineError](again) // so it was not granted before
+		if withheld || !errors.Is(again, queue.ErrUnknown) && !errors.Is(again, queue.ErrUnavailable) {
 			return again
 		}
 		m.pause(ctx, 20*time.Millisecond)

@@ -22,9 +22,9 @@ var (
 type Metrics struct {
 	set *metrics.Set
 
-	acquires, releases, expiries, forces, renewals, deadlocks, sweeps, resubscribes *metrics.Counter
-	waits, handoffs, holds                                                          *metrics.PrometheusHistogram
-	redis                                                                           atomic.Bool
+	acquires, releases, expiries, forces, renewals, deadlocks, sweeps, resubscribes, quarantines, steps *metrics.Counter
+	waits, handoffs, holds                                                                              *metrics.PrometheusHistogram
+	redis                                                                                               atomic.Bool
 
 	mu       sync.RWMutex
 	commands map[string]*metrics.PrometheusHistogram
@@ -45,6 +45,8 @@ func NewMetrics(set *metrics.Set) *Metrics {
 	set.GetOrCreateCounter(`distributed_locks_acquire_failures_total{reason="deadlock"}`) // shown from the beginning, for alerts
 	m.sweeps = set.NewCounter("distributed_locks_deadlock_sweeps_total")
 	m.resubscribes = set.NewCounter("distributed_locks_pubsub_resubscribed_total")
+	m.quarantines = set.NewCounter("distributed_locks_quarantines_total")
+	m.steps = set.NewCounter("distributed_locks_redis_clock_steps_total")
 	m.waits = set.NewPrometheusHistogramExt("distributed_locks_wait_time", waitBuckets)
 	m.handoffs = set.NewPrometheusHistogramExt("distributed_locks_handoff_seconds", handoffBuckets)
 	m.holds = set.NewPrometheusHistogramExt("distributed_locks_hold_seconds", holdBuckets)
@@ -68,6 +70,7 @@ func (m *Metrics) Cluster(mgr *Manager) {
 			return value(t.Active, t.Waiting, t.Oldest)
 		})
 	}
+	m.set.NewGauge("distributed_locks_quarantine_seconds", func() float64 { return mgr.store.Quarantine().Left.Seconds() })
 	gauge("distributed_locks_active", func(active, _ int, _ time.Duration) float64 { return float64(active) })
 	gauge("distributed_locks_waiters", func(_, waiting int, _ time.Duration) float64 { return float64(waiting) })
 	gauge("distributed_locks_oldest_waiter_seconds", func(_, _ int, oldest time.Duration) float64 { return oldest.Seconds() })
@@ -114,4 +117,6 @@ func (m *Metrics) expired(n int)                  { m.expiries.Add(n) }
 func (m *Metrics) forced(n int)                   { m.forces.Add(n) }
 func (m *Metrics) deadlocked()                    { m.deadlocks.Inc() }
 func (m *Metrics) resubscribed()                  { m.resubscribes.Inc() }
+func (m *Metrics) quarantined()                   { m.quarantines.Inc() }
+func (m *Metrics) clockStepped()                  { m.steps.Inc() }
 func (m *Metrics) redisUp(up bool)                { m.redis.Store(up) }

@@ -169,6 +169,8 @@ func (p *partition) again(ctx context.Context, at *place, ticket int64) bool {
 	p.m.apply(q.Name, a.Effects)
 	live := true
 	switch {
+	case unconfirmed(err):
+		p.places.end(at, queue.Grant{}, queue.Handed{}, p.m.undoGrant(q, a.Grant))
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnknown):
 		p.m.noticed(p.number, err)
 		p.doubted.Store(true)

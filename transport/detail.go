@@ -221,6 +221,21 @@ func unavailableDetail(_ *call, err error) string {
 	return "Redis did not answer or refused, and nothing was changed. Ask again in a second."
 }
 
+func quarantineDetail(_ *call, err error) string {
+	return "Redis may have forgotten who holds what: no lock is granted for another " + inSeconds(quarantineLeft(err)) +
+		", until all leases of that time have run out. Ask again then, or now with a waitTimeout that is longer, to stand in line."
+}
+
+func quarantineLeft(err error) time.Duration {
+	e, ok := errors.AsType[*queue.QuarantineError](err)
+	if !ok {
+		return 0
+	}
+	return e.Left
+}
+
+func notAcquired(c *call, _ error) { c.out.bool("acquired", false) }
+
 func methodDetail(c *call, err error) string {
 	e, _ := errors.AsType[*methodError](err)
 	return "This path does not take " + c.r.Method + "; it takes " + e.allow + "."

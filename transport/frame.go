@@ -183,8 +183,8 @@ func (c *conn) problem(about subject, err error) *buffer {
 	if p.extras != nil {
 		p.extras(k, err)
 	}
-	if p.header == again {
-		k.out.raw("retryAfter", []byte(again[1]))
+	if after := p.retryAfter(err); after != "" {
+		k.out.raw("retryAfter", []byte(after))
 	}
 	buf.b = k.out
 	if p.status >= http.StatusInternalServerError {

@@ -7,7 +7,8 @@ import (
 	"distributedlock/queue"
 )
 
-// health is GET /health: 200 while Redis answers, degraded where this node should get no requests all the same.
+// health is GET /health: 200 while Redis answers, degraded where this node should get no requests all the same, or where
+// nothing is granted for a while.
 func (c *call) health() error {
 	ctx := c.r.Context()
 	h, err := c.s.locks.Health(ctx)
@@ -15,7 +16,7 @@ func (c *call) health() error {
 		return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
 	}
 	status := "ok"
-	if h.Evicts || c.s.locks.Ready(ctx) != nil {
+	if h.Quarantine.Left > 0 || h.Evicts || c.s.locks.Ready(ctx) != nil {
 		status = "degraded"
 	}
 	w := &c.out
@@ -28,6 +29,14 @@ func (c *call) health() error {
 	w.text("role", h.Role)
 	w.texts("warnings", h.Warnings)
 	w.close('}')
+	if q := &h.Quarantine; q.Left > 0 {
+		w.key("quarantine")
+		w.open('{')
+		w.text("reason", q.Why)
+		w.seconds("seconds", q.Left)
+		w.num("partitions", int64(q.Partitions))
+		w.close('}')
+	}
 	w.text("version", c.s.opts.Version)
 	w.seconds("uptime", time.Since(c.s.opts.Started))
 	w.close('}')

@@ -138,6 +138,7 @@ func TestDocumentHasEveryCodeAndNoOther(t *testing.T) {
 	}
 	slices.Sort(documented)
 	slices.Sort(known)
+	known = slices.Compact(known) // one code may stand for several causes
 	if !slices.Equal(documented, known) {
 		t.Errorf("documented %q\nknown      %q", documented, known)
 	}

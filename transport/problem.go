@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"distributedlock/queue"
 )
@@ -47,6 +50,8 @@ type problem struct {
 	extras func(c *call, err error)
 	// header, where set, is sent too.
 	header [2]string
+	// wait, where set, is how long to wait before asking again: Retry-After, where that is another time each time.
+	wait func(err error) time.Duration
 	// frame is whether it is told in frames of the WebSocket only.
 	frame bool
 }
@@ -74,7 +79,9 @@ var problems = []problem{
 	{code: "queue_full", status: http.StatusTooManyRequests, title: "The lock's queue is full", match: is(queue.ErrQueueFull), detail: fullDetail, header: again},
 	{code: "rate_limited", status: http.StatusTooManyRequests, title: "Too many requests", match: is(queue.ErrBusy), detail: busyDetail, header: again},
 	{code: "draining", status: http.StatusServiceUnavailable, title: "The node is shutting down", match: is(queue.ErrDraining), detail: fixed("This node is shutting down and takes no new requests. Ask another node; the same requestId keeps its place in line."), header: again},
+	{code: "unavailable", status: http.StatusServiceUnavailable, title: "No lock is granted for now", match: as[*queue.QuarantineError], detail: quarantineDetail, extras: notAcquired, wait: quarantineLeft},
 	{code: "outcome_unknown", status: http.StatusGatewayTimeout, title: "The outcome is unknown", match: is(queue.ErrUnknown), detail: unknownDetail},
+	{code: "unavailable", status: http.StatusServiceUnavailable, title: "Too few replicas have the grant", match: is(queue.ErrNotReplicated), detail: fixed("The lock was granted, and too few replicas of Redis confirmed it in time; so the grant was taken back, and you hold nothing. Ask again in a second, with the same requestId: a place in line is kept."), header: again},
 	{code: "unavailable", status: http.StatusServiceUnavailable, title: "Redis is not available", match: unavailable, detail: unavailableDetail, header: again},
 	{code: "cancelled", status: http.StatusConflict, title: "The request was cancelled", match: is(queue.ErrCancelled), detail: named("The request for ", " was taken back: it has left the line and holds nothing."), frame: true},
 	{code: "not_found", status: http.StatusNotFound, title: "There is no such request", match: is(queue.ErrNoRequest), detail: fixed("No acquire with that id or requestId is under way in this session: it was never asked for, or is over and its answer on the way."), frame: true},
@@ -151,10 +158,24 @@ func (c *call) write(p *problem, err error) {
 	if p.header[0] != "" {
 		h.Set(p.header[0], p.header[1])
 	}
+	if after := p.retryAfter(err); after != "" {
+		h.Set("Retry-After", after)
+	}
 	if e, ok := errors.AsType[*methodError](err); ok {
 		h.Set("Allow", e.allow)
 	}
 	_ = c.reply(p.status, typeProblem)
+}
+
+// retryAfter is in how many whole seconds it is worth asking again, "" where it is not known.
+func (p *problem) retryAfter(err error) string {
+	switch {
+	case p.wait != nil:
+		return strconv.FormatFloat(math.Ceil(max(p.wait(err).Seconds(), 1)), 'f', 0, 64)
+	case p.header == again:
+		return again[1]
+	}
+	return ""
 }
 
 // problemID is the requestId of a problem: the acquire's own where the call is one, otherwise the X-Request-Id.

@@ -11,6 +11,7 @@
 --       full      the line is as long as it may be
 --       limit     the live lock's limit, which the request's is not
 --       mismatch  the same request was made before with another body
+--       withheld  until when (ms) nothing is granted here: the request would not wait so long
 local function acquire(at)
   local name, wait, most = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local given, restore = ARGV[at + 3] == '1', tonumber(ARGV[at + 4])
@@ -97,7 +98,9 @@ local function acquire(at)
     if had then return had end
   end
 
-  if (not ticket or wait == 0) and lock.waiting == 0 and fits(lock, want) then
+  local till = (not ticket or wait == 0) and withheld()
+  if till and restore == 0 and (wait > 0 or not full(lock)) and now + wait <= till then return finish('withheld', lock, {till}) end
+  if not till and (not ticket or wait == 0) and lock.waiting == 0 and fits(lock, want) then
     if ticket then
       redis.call('DEL', parked)
       forget(name, old)
@@ -116,6 +119,7 @@ local function acquire(at)
     emit('queued', name, want, 0)
     position = lock.waiting + 1
     lock.waiting = nil
+    if till then bar(lock) end
     if restore > 0 then
       if not full(lock) then pump(lock) end
       mine = lock.holders[want.id]

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- cancel.lua: leave the line, or give back a grant that nobody took.
 --
--- ARGV  4 name, 5 member, 6 lockId, 7 "leave", or "park" to keep the place for the grace
+-- ARGV  4 name, 5 member, 6 lockId, 7 "leave", or "park" to keep the place for the grace; "undo" does so for any
+--         grant from the line, which its client has not been told of and is told to ask for again
 --       8 the state in which the call that gives up got its grant, "" where nobody else can have taken it up
 --       9 what is left of the wait (ms), for the place that a grant given back leaves behind
 -- Answers, with holders as rows of lockId and value
@@ -20,8 +21,8 @@ if h then
   local d, unclaimed = describe(h), h.state == 'P'
   drop(lock, h, 'released')
   -- A grant that never reached its client leaves the place as it was: kept aside, where the client is to come back.
-  if how == 'park' and h.ticket ~= '0' and (unclaimed or d.session ~= '-' and left > 0) then
-    if not unclaimed then note(name, d) end
+  if how ~= 'leave' and h.ticket ~= '0' and (unclaimed or left > 0 and (how == 'undo' or d.session ~= '-')) then
+    if not unclaimed and how == 'park' then note(name, d) end
     park(name, d, h.text, h.ticket, unclaimed and h.till or now + left, h.ticket)
   elseif unclaimed then
     forget(name, d)
@@ -33,7 +34,7 @@ local raw = redis.call('HGET', lock.waiters, member)
 if raw then
   local d, deadline, text, since = request(raw)
   if d.id ~= id then return finish('none', lock, sample(lock)) end
-  if how == 'park' then
+  if how ~= 'leave' then
     park(name, d, text, digits(redis.call('ZSCORE', lock.queue, member)), deadline, since)
   else
     forget(name, d)

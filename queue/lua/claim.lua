@@ -2,6 +2,9 @@
 -- claim.lua: take what other nodes did to waiters of this one: the grants that they made, whose leases begin now, and
 -- the requests that were failed.
 --
+-- A quarantine does not keep it from that: a grant that is here was made before, and none but its own node or the end of
+-- its claim can have ended it since.
+--
 -- ARGV  none of its own
 -- Answers
 --       claimed   how many were taken, and for each request that was failed lockId and cycle (see fail.lua); the grants

@@ -37,12 +37,24 @@ local function int(n) return string.format('%d', n) end
 -- A master that slept must not act on what was asked before it slept.
 if now > notAfter then return {'late', micros, 0, 0, 0, 0} end
 
--- draw takes the partition's next ticket, as digits: above all before it, and above all that any node remembers.
+-- withhold begins a quarantine, or has the one there is last longer: from here on, nothing of this partition is granted
+-- for as long as a lease may run that nobody here knows of. barred is until when (ms), false for now, nil before anybody
+-- has looked.
+local barred
+local function withhold(why)
+  local till, before = now + WITHHOLD, redis.call('GET', base .. QUARANTINE)
+  barred = math.max(till, tonumber(string.match(before or '0', '^%d+')))
+  if barred == till then redis.call('SET', base .. QUARANTINE, int(till) .. ' ' .. why, 'PXAT', int(till)) end
+end
+
+-- draw takes the partition's next ticket, as digits: above all before it, and above all that any node remembers. Where
+-- there was none before it, Redis has lost the partition's data; the nodes see to it that each begins with one.
 local drawn
 local function draw()
   local t = math.max(micros, floor + 1)
   local digits = int(t)
   local last = drawn or redis.call('SET', base .. TICKET, digits, 'GET')
+  if not last and WITHHOLD > 0 then withhold('data_lost') end
   if last and tonumber(last) >= t then
     digits = int(tonumber(last) + 1)
     redis.call('SET', base .. TICKET, digits)

@@ -154,6 +154,23 @@ end
 -- digits is a score of the line, whichever way this Redis prints it.
 local function digits(score) return int(tonumber(score)) end
 
+-- withheld is until when nothing of this partition may be granted (ms), false where it may. Data that are gone took the
+-- last ticket with them.
+local function withheld()
+  if barred == nil then
+    local there = redis.call('MGET', base .. QUARANTINE, base .. TICKET)
+    barred = tonumber(string.match(there[1] or '', '^%d+') or 0) > now and tonumber(string.match(there[1], '^%d+'))
+    if WITHHOLD > 0 and not there[2] and not drawn then withhold('data_lost') end
+  end
+  return barred
+end
+
+-- bar has the line served as soon as the quarantine is over.
+local function bar(lock)
+  redis.call('ZADD', base .. DUE, int(withheld()), lock.name .. '\n\n')
+  lock.barred = withheld()
+end
+
 -- pump hands the lock to those at the head of its line, in order, as long as it has room for them. It looks at a
 -- bounded number and leaves a note for the rest, so that no call is long.
 local function pump(lock)
@@ -169,6 +186,7 @@ local function pump(lock)
     if raw then d, deadline, text, since = request(raw) end
     if d and deadline > now and lives(d.node) then
       if not fits(lock, d) then return end
+      if withheld() then return bar(lock) end
       leave(lock, member)
       give(lock, d, text, digits(head[2]), deadline)
     else
@@ -200,6 +218,7 @@ local function span(lock)
     if first == 0 or h.ends < first then first = h.ends end
     if h.ends > last then last = h.ends end
   end
+  if lock.barred and (first == 0 or lock.barred < first) then first = lock.barred end
   return first, last
 end
 

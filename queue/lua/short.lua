@@ -17,12 +17,13 @@ local function takes(at)
   if ARGV[at + 10] ~= '1' then return end
   local name, member, id = ARGV[at], ARGV[at + 6], ARGV[at + 7]
   local key, queue = base .. LOCK .. name, base .. QUEUE .. name
-  local there = redis.call('EXISTS', key, queue, base .. PARKED .. name .. '\n' .. member, base .. WATCHED)
+  local there = redis.call('EXISTS', key, queue, base .. PARKED .. name .. '\n' .. member, base .. WATCHED, base .. QUARANTINE)
 
-  -- Nobody holds the lock, nobody waits, no place is kept.
+  -- Nobody holds the lock, nobody waits, no place is kept, nothing is withheld.
   local seen = there == 1 and watchers()
   if there == 0 or seen then
     local token, ends = draw(), now + ARGV[at + 8]
+    if barred then return end -- all data are gone: nothing but a ticket was changed
     local last = int(ends)
     redis.call('HSET', key, id, string.format('%s H %s %d 0 0\n', last, token, micros) .. ARGV[at + 5])
     redis.call('PEXPIREAT', key, int(ends + RETAIN))
@@ -62,7 +63,7 @@ local function gives(at)
   local ends, state, old, since, ticket, node, session, every, member, owner = string.match(flat[2],
     '^(%d+) (%a) (%d+) (%d+) (%d+) %d+\n%S+ %S+ (%S+) (%S+) %d+ %a+ %d+ (%d+) [^\n]*\n([^\n]*\n[^\n]*)\n([^\n]*)\n')
   if state == 'P' or tonumber(ends) <= now or string.match(member, '^[^\n]*') ~= ARGV[at + 1] then return end
-  local others, client = redis.call('EXISTS', queue, base .. WATCHED, base .. MOVES), ARGV[at + 1]
+  local others, client = redis.call('EXISTS', queue, base .. WATCHED, base .. MOVES, base .. QUARANTINE), ARGV[at + 1]
   local due, noted = name .. '\n' .. id .. '\n' .. node, session ~= '-' and (ticket ~= '0' or every ~= '0')
 
   -- It is the only holder, and nobody waits.

@@ -55,7 +55,7 @@ func (c *Config) redisSettings() []*setting {
 		integer("REDIS_WAIT_REPLICAS", "0", "how many replicas must have a change before it is answered",
 			&c.RedisWaitReplicas, 0, 100),
 		boolean("FAILOVER_QUARANTINE", "off",
-			"after a change of master, give no lock that the old one may have given", &c.FailoverQuarantine),
+			"after a change of Redis or loss of data, grant nothing for MAX_TIMEOUT", &c.FailoverQuarantine),
 	}
 }
 

@@ -136,7 +136,7 @@ func TestStart(t *testing.T) {
 		"redis away":    {[]string{"REDIS_HOST=127.0.0.1", "REDIS_PORT=1", "STARTUP_TIMEOUT=1"}, "did not answer within 1s"},
 		"bad number":    {[]string{"MAX_TIMEOUT=soon"}, "MAX_TIMEOUT"},
 		"bad bool":      {[]string{"DEADLOCK_DETECTION=perhaps"}, "DEADLOCK_DETECTION"},
-		"no such thing": {[]string{"REDIS_WAIT_REPLICAS=1"}, "REDIS_WAIT_REPLICAS"},
+		"no such thing": {[]string{"AUTH_TOKENS_FILE=tokens.json"}, "AUTH_TOKENS_FILE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -34,7 +34,6 @@ import (
 // supported refuses the settings of what this version does not have: to ignore them would promise what it cannot keep.
 func supported(cfg *config.Config) error {
 	for name, set := range map[string]bool{
-		"REDIS_WAIT_REPLICAS": cfg.RedisWaitReplicas > 0, "FAILOVER_QUARANTINE": cfg.FailoverQuarantine,
 		"AUTH_TOKENS_FILE": cfg.AuthTokensFile != "",
 	} {
 		if set {
@@ -49,7 +48,11 @@ func storeOptions(cfg *config.Config, private *embedded.Server, node string) (qu
 	o := queue.Options{Node: node, Prefix: cfg.RedisKeyPrefix, Partitions: cfg.RedisPartitions}
 	if private != nil {
 		o.Redis, o.Embedded = queue.At(private.Network(), private.Addr()), !private.Real()
-		return o, nil
+		return o, nil // it has no replicas, and its data end with this process
+	}
+	o.Replicas = cfg.RedisWaitReplicas
+	if cfg.FailoverQuarantine {
+		o.Quarantine = cfg.MaxTimeout
 	}
 	server := cfg.RedisHost
 	switch {

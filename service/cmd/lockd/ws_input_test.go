@@ -193,7 +193,7 @@ func TestWebSocketReadme(t *testing.T) {
 		t.Errorf("%d frames, lock %q", sent, lockID)
 	}
 
-	_, script, _ := strings.Cut(text, "```js\n")
+	_, script, _ := strings.Cut(text, "```js no-run\n")
 	script, _, _ = strings.Cut(script, "```")
 	page, sent := n.dial(), 0
 	var g answer
