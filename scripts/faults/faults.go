@@ -14,6 +14,8 @@ type fault struct {
 	on          setup
 	// loses is whether acknowledged grants may be forgotten by it: what the README says under Limits.
 	loses bool
+	// strict is whether the nodes are set up so that no lock is held twice and nobody is passed even then.
+	strict bool
 	// settle is how long the promises give the service after the harm itself is over, beyond the 3 s in which a live waiter
 	// at the head has the lock.
 	settle time.Duration
@@ -55,10 +57,18 @@ var (
 	always   = setup{nodes: 2, args: []string{"--appendonly", "yes", "--appendfsync", "always"}}
 	two      = setup{nodes: 2}
 	watched  = setup{nodes: 2, fleet: true}
+
+	// With the quarantine, no lock is granted for the longest lease after a loss.
+	quarantine     = []string{"FAILOVER_QUARANTINE=on", "MAX_TIMEOUT=3", "DEFAULT_TIMEOUT=3"}
+	careful        = setup{nodes: 2, settings: quarantine}
+	carefulWatched = setup{nodes: 2, fleet: true, settings: quarantine}
 )
 
 // skipped is how long the waiting requests of a node that died may hold up others beyond 3 s: they are skipped within 5.
 const skipped = 2 * time.Second
+
+// quarantined is how long nothing is granted with the quarantine on, and how late a node may notice.
+const quarantined = 5 * time.Second
 
 // faults is the table of all faults.
 var faults = []fault{
@@ -80,6 +90,10 @@ var faults = []fault{
 	{name: "failover-stop", about: "SIGSTOP of the master, SIGCONT after the promotion", on: watched, loses: true, strike: failoverStop},
 	{name: "failover-hand", about: "SENTINEL FAILOVER", on: watched, loses: true, strike: failoverHand},
 	{name: "master-empty", about: "FLUSHALL, kill -9 and restart of the master before the Sentinels replace it", on: watched, loses: true, strike: emptyRestart},
+	{name: "flushall-quarantine", about: "FLUSHALL, `FAILOVER_QUARANTINE=on`", on: careful, loses: true, strict: true, settle: quarantined, strike: commands([]string{"FLUSHALL"})},
+	{name: "redis-empty-quarantine", about: "kill -9 of a Redis without persistence, and a restart, `FAILOVER_QUARANTINE=on`", on: careful, loses: true, strict: true, settle: quarantined, strike: redisKill},
+	{name: "failover-kill-quarantine", about: "kill -9 of the master, `FAILOVER_QUARANTINE=on`", on: carefulWatched, loses: true, strict: true, settle: quarantined, strike: failoverKill},
+	{name: "failover-hand-quarantine", about: "SENTINEL FAILOVER, `FAILOVER_QUARANTINE=on`", on: carefulWatched, loses: true, strict: true, settle: quarantined, strike: failoverHand},
 	{name: "sentinels-down", about: "all Sentinels killed, and back", on: watched, strike: sentinelsDown},
 	{name: "drop", about: "Redis's answers to a node are lost for up to 2 s", on: two, strike: links(one, drop, 100*time.Millisecond, 2*time.Second)},
 	{name: "blackhole", about: "nothing passes between a node and Redis for up to 6 s", on: two, strike: links(one, hole, time.Second, 6*time.Second)},

@@ -53,7 +53,9 @@ type window struct {
 	settle time.Duration
 	// loses is whether the fault may make Redis forget what it has answered.
 	loses bool
-	hurt  map[int]bool
+	// strict is whether that must not show in who holds a lock, and in which order.
+	strict bool
+	hurt   map[int]bool
 }
 
 // history is what happened in one round.
@@ -110,9 +112,10 @@ func (h *history) nodeOf(client int, at time.Duration) (n int) {
 	return n
 }
 
-// forgotten tells whether a grant or place of that moment may be forgotten by then, as documented.
+// forgotten tells whether a grant or place of that moment may be forgotten by then, as documented, and what comes of it
+// excused.
 func (h *history) forgotten(had, then time.Duration) bool {
-	return slices.ContainsFunc(h.windows, func(w window) bool { return w.loses && had <= w.to && then >= w.from })
+	return slices.ContainsFunc(h.windows, func(w window) bool { return w.loses && !w.strict && had <= w.to && then >= w.from })
 }
 
 // story is what happened to a lock, a line for each act, between two moments.

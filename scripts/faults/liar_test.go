@@ -116,6 +116,8 @@ func TestExcuses(t *testing.T) {
 		}
 		return w
 	}
+	strict := at(true)
+	strict.strict = true
 	overlap := func() *history { return past(cycle(1, 10, 0, 0, 1*ms, 20*ms), cycle(2, 11, 5*ms, 0, 10*ms, 30*ms)) }
 	overtaking := func() *history {
 		return past(cycle(1, 10, 0, 0, 1*ms, 20*ms), cycle(3, 11, 4*ms, 5*ms, 21*ms, 30*ms), cycle(2, 12, 2*ms, 3*ms, 31*ms, 40*ms))
@@ -127,13 +129,15 @@ func TestExcuses(t *testing.T) {
 		wrong           bool
 		doubled, passed int
 	}{
-		"an overlap, data lost":              {overlap(), at(true), false, 1, 0},
-		"an overlap, nothing lost":           {overlap(), at(false, 0, 1, 2), true, 0, 0},
-		"an overtaking, data lost":           {overtaking(), at(true), false, 0, 1},
-		"an overtaking, nothing lost":        {overtaking(), at(false), true, 0, 0},
-		"an overtaking, its node was hurt":   {overtaking(), at(false, 0), false, 0, 0},
-		"an overtaking, another node's hurt": {overtaking(), at(false, 1), true, 0, 0},
-		"a falling token, data lost":         {falling(), at(true, 0, 1, 2), true, 0, 0},
+		"an overlap, data lost":                {overlap(), at(true), false, 1, 0},
+		"an overlap, nothing lost":             {overlap(), at(false, 0, 1, 2), true, 0, 0},
+		"an overlap, data lost, quarantine":    {overlap(), strict, true, 0, 0},
+		"an overtaking, data lost, quarantine": {overtaking(), strict, true, 0, 0},
+		"an overtaking, data lost":             {overtaking(), at(true), false, 0, 1},
+		"an overtaking, nothing lost":          {overtaking(), at(false), true, 0, 0},
+		"an overtaking, its node was hurt":     {overtaking(), at(false, 0), false, 0, 0},
+		"an overtaking, another node's hurt":   {overtaking(), at(false, 1), true, 0, 0},
+		"a falling token, data lost":           {falling(), at(true, 0, 1, 2), true, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.history.windows = []window{c.window}

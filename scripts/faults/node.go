@@ -112,7 +112,7 @@ func (n *node) awaitReady(ctx context.Context) error {
 	err := until(ctx, 20*time.Second, "a node serves", func() bool { return !n.running() || n.ready(ctx) })
 	if err != nil || !n.running() {
 		out, _ := os.ReadFile(n.log)
-		return fmt.Errorf("%w: a node does not serve: %s", err, bytes.TrimSpace(out[max(0, len(out)-1000):]))
+		return errors.Join(err, fmt.Errorf("a node does not serve: %s", bytes.TrimSpace(out[max(0, len(out)-1000):])))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	distributedlock "distributedlock/clients/go"
 	"distributedlock/queue/embedded"
 )
 
@@ -15,8 +16,8 @@ type setup struct {
 	// fleet is whether there is a master with replicas and Sentinels, rather than one Redis with a proxy for each node.
 	fleet bool
 	nodes int
-	// args are the one Redis's.
-	args []string
+	// args are the one Redis's, settings the nodes'.
+	args, settings []string
 }
 
 // rig is some nodes on a Redis, and proxies between: all of them to be hurt.
@@ -56,6 +57,9 @@ func (r *rig) start(ctx context.Context, binary string) error {
 			return err
 		}
 	}
+	if err := r.awaitGrants(ctx); err != nil {
+		return err
+	}
 	for range clients {
 		var row []*proxy
 		for _, n := range r.nodes {
@@ -83,6 +87,17 @@ func (r *rig) startRedis(ctx context.Context) (err error) {
 	return err
 }
 
+// awaitGrants waits until locks are granted: with FAILOVER_QUARANTINE, a new store begins with one.
+func (r *rig) awaitGrants(ctx context.Context) error {
+	c := distributedlock.NewDistributedLockClient("http://" + r.nodes[0].addr)
+	defer func() { _ = c.Close() }() // it is nil
+	l, err := c.AcquireContext(ctx, "first", leaseTime, distributedlock.WithWait(2*orphanTime))
+	if err != nil {
+		return err
+	}
+	return l.Release()
+}
+
 func (r *rig) addNode(ctx context.Context, binary string) error {
 	var settings []string
 	if r.fleet != nil {
@@ -96,7 +111,7 @@ func (r *rig) addNode(ctx context.Context, binary string) error {
 		host, port, _ := net.SplitHostPort(link.addr())
 		settings = []string{"REDIS_HOST=" + host, "REDIS_PORT=" + port}
 	}
-	n, err := newNode(ctx, binary, r.dir, settings...)
+	n, err := newNode(ctx, binary, r.dir, append(settings, r.settings...)...)
 	if n != nil && n.cmd != nil {
 		r.nodes = append(r.nodes, n)
 	}
