@@ -74,6 +74,7 @@ func do(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
+	_, _ = fmt.Fprintf(stderr, "faults: seed %d\n", c.seed)
 	err = c.all(ctx)
 	to := stdout
 	if c.out != "" {
