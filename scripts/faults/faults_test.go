@@ -31,6 +31,7 @@ func needRedis(t *testing.T) {
 
 // TestCampaign plays a round of two faults: nothing is wrong, and something was done.
 func TestCampaign(t *testing.T) {
+	t.Parallel()
 	needRedis(t)
 	var out, log bytes.Buffer
 	if code := run([]string{"-only", "^(node-kill|pubsub-kill)$", "-rounds", "1", "-seed", "3"}, &out, &log); code != 0 {
@@ -48,6 +49,7 @@ func TestCampaign(t *testing.T) {
 
 // TestSilent hands some locks over without messages.
 func TestSilent(t *testing.T) {
+	t.Parallel()
 	needRedis(t)
 	var out, log bytes.Buffer
 	if code := run([]string{"-only", "^silent$", "-handovers", "200"}, &out, &log); code != 0 {
