@@ -129,8 +129,8 @@ const (
 // all wait for the others first.
 func (m *Manager) rollCall(ctx context.Context, pulses []queue.Pulse) {
 	for end := time.Now().Add(rollCallMost); ctx.Err() == nil && time.Now().Before(end); m.pause(ctx, rollCallTime/8) {
-		if missing, err := m.store.Dead(ctx); err != nil || len(missing) == 0 {
-			break // an error is Redis being away again, which what follows in the beat finds too
+		if missing, err := m.store.Dead(ctx); err == nil && len(missing) == 0 {
+			break
 		}
 	}
 	m.calling.Store(true)

@@ -36,15 +36,21 @@ func gated(t *testing.T, f *fleet) (*member, *gate) {
 // TestLateNodeIsWaitedFor has two nodes lose Redis for so long that both count as gone, and one of them find it again long
 // before the other: the waiting requests of the late one are not passed over, whether the lock is held then or free.
 func TestLateNodeIsWaitedFor(t *testing.T) {
-	for name, lease := range map[string]time.Duration{"held": time.Minute, "free": 300 * time.Millisecond} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			lateNode(t, lease)
-		})
-	}
+	t.Run("held", func(t *testing.T) {
+		t.Parallel()
+		lateNode(t, time.Minute, false)
+	})
+	t.Run("free", func(t *testing.T) {
+		t.Parallel()
+		lateNode(t, 300*time.Millisecond, false)
+	})
+	t.Run("cancel", func(t *testing.T) { // which serves the line, too
+		t.Parallel()
+		lateNode(t, 300*time.Millisecond, true)
+	})
 }
 
-func lateNode(t *testing.T, lease time.Duration) {
+func lateNode(t *testing.T, lease time.Duration, cancels bool) {
 	f := newFleet(t, embedded.TCP())
 	early, first := gated(t, f)
 	late, second := gated(t, f)
@@ -53,6 +59,14 @@ func lateNode(t *testing.T, lease time.Duration) {
 		t.Fatal(err)
 	}
 	got := waits(f, []*member{late, early}, "x", 4, time.Minute)
+	gone, goAway := context.WithCancel(t.Context())
+	defer goAway()
+	left := make(chan error, 1)
+	go func() {
+		_, _, err := early.Acquire(gone, request("x", "goes away", time.Minute, time.Minute))
+		left <- err
+	}()
+	f.eventually("it stands in line", 5*time.Second, func() bool { return len(early.parts[early.store.Partition("x")].places.inLine()) == 3 })
 	for _, g := range []*gate{first, second} {
 		g.shut.Store(true)
 		g.cut()
@@ -68,6 +82,9 @@ func lateNode(t *testing.T, lease time.Duration) {
 	first.shut.Store(false)
 	open := time.AfterFunc(time.Second, func() { second.shut.Store(false) }) // as late as a node may hear of a new master
 	defer open.Stop()
+	if cancels { // while the early one has Redis again, and waits for the late one
+		defer time.AfterFunc(300*time.Millisecond, goAway).Stop()
+	}
 	if err := giveBack(t.Context(), early, "x", "holder", holder.LockID, 10*time.Millisecond); err != nil && lease > time.Second {
 		t.Fatal(err)
 	}
@@ -76,6 +93,10 @@ func lateNode(t *testing.T, lease time.Duration) {
 			t.Error(err)
 		}
 	})
+	goAway()
+	if err := <-left; err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }
 
 // forgetNodes has all nodes count as gone.
