@@ -20,7 +20,7 @@ SERIAL = $(if $(TEST_REDIS_ADDR),-p 1)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## serve on 127.0.0.1:5000 with a private Redis that ends with it
@@ -68,6 +68,14 @@ vuln: ## known vulnerabilities in what we import (VULN_DB: the address of anothe
 .PHONY: bench
 bench: setup ## speed and size in one sitting, as ratios (ONLY=cold,hot: some of it; ONLY=scale: what grows)
 	go run ./scripts/bench $(if $(ONLY),-only $(ONLY))
+
+.PHONY: faults
+faults: setup ## nodes, Redis, Sentinels and networks are hurt, and the promises checked: minutes (ARGS='-only failover -seed 7')
+	go run ./scripts/faults $(ARGS)
+
+.PHONY: faults-long
+faults-long: setup ## the same until HISTORIES (10000) are checked, hours at most FOR (24h)
+	go run ./scripts/faults -rounds 10 -histories $(or $(HISTORIES),10000) -for $(or $(FOR),24h) $(ARGS)
 
 .PHONY: microbench
 microbench: setup ## the benchmarks of packages PKG (all), with allocations

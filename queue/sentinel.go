@@ -144,6 +144,11 @@ func (f *follower) watch(ctx context.Context, addr, name string, poked <-chan st
 	}
 }
 
+// moveEvents are the Sentinels' messages after which one of them names another master: the one that leads a failover as
+// soon as the replica is promoted, which can be seconds before the end of the failover, and all of them then.
+// https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#pubsub-messages
+var moveEvents = []string{"+failover-state-reconf-slaves", "+switch-master"}
+
 // listen hears of moves from a Sentinel, and asks it as well. It returns when the Sentinel does not answer, and whether
 // it has before.
 func (f *follower) listen(ctx context.Context, addr, name string, poked <-chan struct{}) (asked bool, err error) {
@@ -165,7 +170,7 @@ func (f *follower) listen(ctx context.Context, addr, name string, poked <-chan s
 	}})
 	sub, cancel := context.WithTimeout(ctx, sentinelTimeout)
 	defer cancel()
-	if err := conn.Do(sub, conn.B().Subscribe().Channel("+switch-master").Build()).Error(); err != nil {
+	if err := conn.Do(sub, conn.B().Subscribe().Channel(moveEvents...).Build()).Error(); err != nil {
 		return false, err
 	}
 	tick := time.NewTicker(askSentinels)

@@ -195,7 +195,9 @@ func (m *Manager) away(ctx context.Context, q *queue.Request, last bool) error {
 // answer by now.
 func (m *Manager) tired(ctx context.Context, q *queue.Request, start time.Time, last bool) error {
 	busy := &queue.BusyError{TimedOut: true}
-	if last {
+	if last && !m.up.Load() {
+		m.undone.add(q)
+	} else if last {
 		c, err := m.store.Cancel(ctx, q, false)
 		m.apply(q.Name, c.Effects)
 		if err != nil {
@@ -222,6 +224,10 @@ func (m *Manager) Abandon(q *queue.Request) {
 }
 
 func (m *Manager) abandon(ctx context.Context, q *queue.Request) {
+	if !m.up.Load() { // later: a cancel serves the line, which must not be before all nodes are back
+		m.undone.add(q)
+		return
+	}
 	c, err := m.store.Cancel(ctx, q, false)
 	m.apply(q.Name, c.Effects)
 	if err != nil {

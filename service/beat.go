@@ -118,17 +118,25 @@ func (m *Manager) quarantined() {
 		zap.String("why", q.Why), zap.Duration("left", q.Left), zap.Int("partitions", q.Partitions))
 }
 
-// rollCallTime is how long a roll call lasts. All nodes look for a Redis that is away at half that pace or quicker. In a
-// cluster, where the driver learns of a new master up to a second late, it is spreadRollCall.
+// rollCallTime is how long a roll call goes on once all nodes have shown themselves, for them to show their waiting requests. In
+// a cluster, where the driver learns of a new master up to a second late, it is spreadRollCall. For rollCallMost at most, a
+// node that has not shown itself is waited for: it may hear of a new master a second later than others.
 const (
 	rollCallTime   = queue.Beat / 4
 	spreadRollCall = queue.Beat
+	rollCallMost   = 2 * time.Second
 )
 
 // rollCall has the node show itself and its waiting requests to a Redis that was away for so long that all nodes count as gone,
 // or that is another instance and may have missed the latest of them, before it does anything else: the first node to
-// come back would else pass over the waiting requests of the others.
+// come back would else pass over the waiting requests of the others. Asking for a place again serves the line, too, so that
+// all wait for the others first.
 func (m *Manager) rollCall(ctx context.Context, pulses []queue.Pulse) {
+	for end := time.Now().Add(rollCallMost); ctx.Err() == nil && time.Now().Before(end); m.pause(ctx, rollCallTime/8) {
+		if missing, err := m.store.Dead(ctx); err == nil && len(missing) == 0 {
+			break
+		}
+	}
 	m.calling.Store(true)
 	defer m.calling.Store(false)
 	for i, pulse := range pulses {

@@ -90,6 +90,10 @@ func (m *Manager) putAside(q *queue.Request) { m.giveUp(q, true) }
 
 // giveUp takes a request out of the line or gives its grant back, with park its place kept for the grace.
 func (m *Manager) giveUp(q *queue.Request, park bool) {
+	if !m.up.Load() {
+		m.undone.add(q)
+		return
+	}
 	c, err := m.store.Cancel(context.Background(), q, park)
 	m.apply(q.Name, c.Effects)
 	if err != nil {
