@@ -109,15 +109,16 @@ func (n *neverReaders) subscribe(ctx context.Context, c *crowd, addr string) (st
 		return nil, err
 	}
 	going, cancel := context.WithCancel(ctx)
+	var failed error // the goroutine's, until it has ended
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for pause(going, slowEvery); going.Err() == nil && err == nil; pause(going, slowEvery) {
-			err = come()
+		for pause(going, slowEvery); going.Err() == nil && failed == nil; pause(going, slowEvery) {
+			failed = come()
 		}
 	})
 	return func() error {
 		cancel()
 		wg.Wait()
-		return err
+		return failed
 	}, nil
 }
