@@ -15,8 +15,8 @@ SDKS = $(shell scripts/setup languages)
 RACE = $(shell command -v "$${CC:-cc}" >/dev/null && echo -race)
 # Most tests wait more than they work: more of them at once than there are processors.
 ATONCE = -parallel 6
-# A Redis that all packages share serves them one after another.
-SERIAL = $(if $(TEST_REDIS_ADDR),-p 1)
+# So do most packages; but a Redis that all share serves them one after another.
+PACKAGES = -p $(if $(TEST_REDIS_ADDR),1,4)
 
 .PHONY: help
 help: ## list the targets
@@ -36,20 +36,33 @@ conformance: ## what every client must do, against real nodes (ARGS='-run deadlo
 	go run ./clients/conformance -client go $(patsubst %,-client %,$(SDKS) $(if $(filter python,$(SDKS)),python:asyncio)) $(ARGS)
 
 .PHONY: sdks
-sdks: ## linters, types and tests of the SDKs in other languages, their packages and the READMEs' snippets
-	for sdk in $(SDKS); do scripts/sdk $$sdk test; done
+sdks: $(SDKS:%=sdk-%) packages ## linters, types and tests of the SDKs in other languages, their packages and the READMEs' snippets
+
+.PHONY: $(SDKS:%=sdk-%)
+$(SDKS:%=sdk-%): sdk-%:
+	scripts/sdk $* test
+
+.PHONY: $(MODULES:%=module-%)
+$(MODULES:%=module-%): module-%:
+	cd $* && $(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) $(ATONCE) -timeout 20m ./...
+
+.PHONY: packages
+packages:
 	for sdk in $(SDKS); do scripts/sdk $$sdk package; done
 
+.PHONY: checks
+checks: packages lint
+
+# What mostly waits goes beside what mostly works.
 .PHONY: test
 test: setup ## every test, with the race detector, and the linters; installs what it needs
-	$(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) $(SERIAL) $(ATONCE) -timeout 20m ./...
-	for m in $(MODULES); do (cd $$m && $(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) $(ATONCE) -timeout 20m ./...); done
-	$(MAKE) --no-print-directory sdks lint
-	$(MAKE) --no-print-directory conformance ARGS=-again
+	$(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) $(PACKAGES) $(ATONCE) -timeout 20m ./...
+	$(MAKE) --no-print-directory -j4 --output-sync $(MODULES:%=module-%) $(SDKS:%=sdk-%)
+	$(MAKE) --no-print-directory -j2 --output-sync checks conformance ARGS=-again
 
 .PHONY: race
 race: setup ## the tests of packages PKG (all), RUNS (3) times over with the race detector, in random order
-	go test -race $(SERIAL) -shuffle on -count $(or $(RUNS),3) -timeout 60m $(or $(PKG),./...)
+	go test -race $(PACKAGES) -shuffle on -count $(or $(RUNS),3) -timeout 60m $(or $(PKG),./...)
 
 .PHONY: lint
 lint: ## vet, linters, formatting, import rules
@@ -79,7 +92,7 @@ faults-long: setup ## the same until HISTORIES (10000) are checked, hours at mos
 
 .PHONY: microbench
 microbench: setup ## the benchmarks of packages PKG (all), with allocations
-	go test -run '^$$' -bench . -benchmem $(SERIAL) $(or $(PKG),./...)
+	go test -run '^$$' -bench . -benchmem -p 1 $(or $(PKG),./...)
 
 .PHONY: fuzz
 fuzz: setup ## every fuzz target, FUZZTIME (20s) each
