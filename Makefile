@@ -15,8 +15,8 @@ SDKS = $(shell scripts/setup languages)
 RACE = $(shell command -v "$${CC:-cc}" >/dev/null && echo -race)
 # Most tests wait more than they work: more of them at once than there are processors.
 ATONCE = -parallel 6
-# So do most packages; but a Redis that all share serves them one after another.
-PACKAGES = -p $(if $(TEST_REDIS_ADDR),1,4)
+# A Redis that all packages share serves them one after another.
+PACKAGES = $(if $(TEST_REDIS_ADDR),-p 1)
 
 .PHONY: help
 help: ## list the targets
