@@ -14,7 +14,7 @@ import (
 	"distributedlock/queue/redistest"
 )
 
-const quarantineTime = 600 * time.Millisecond
+const quarantineTime = 1200 * time.Millisecond
 
 func careful(o *Options) { o.Quarantine = quarantineTime }
 

@@ -31,7 +31,7 @@ type ask struct {
 	// over is whether it is finished, cut whether that was because its connection ended.
 	over, cut bool
 	// cancels are told when the request, which the client took back, is over.
-	cancels []func()
+	cancels []func(error)
 }
 
 // finish takes the request out of the session. s.mu is held.
@@ -50,14 +50,14 @@ func (a *ask) finish() {
 
 // begin asks Redis. before is a resumed request that this one repeats: it leaves its place once this one shares it.
 func (a *ask) begin(before *ask) {
-	m := a.s.m
-	if a.q.Wait > 0 {
+	m, q := a.s.m, a.q
+	if q.Wait > 0 {
 		if m.waiting.Add(1) > int64(m.opts.MaxWaiting) {
 			m.waiting.Add(-1)
 			a.fail(queue.ErrBusy)
 			return
 		}
-		a.places().joinAsk(a)
+		q = a.places().joinAsk(a)
 	}
 	if before != nil {
 		before.leave()
@@ -66,11 +66,18 @@ func (a *ask) begin(before *ask) {
 		a.settled(queue.Acquired{}, err)
 		return
 	}
-	m.store.AcquireLater(a.q, m.opts.MaxQueue, a.answered)
+	m.store.AcquireLater(q, m.opts.MaxQueue, a.answered)
 }
 
 func (a *ask) partition() *partition { return a.s.m.parts[a.s.m.store.Partition(a.q.Name)] }
 func (a *ask) places() *places       { return &a.partition().places }
+
+// request is a copy: the answer to a repeat may write down what the request got.
+func (a *ask) request() queue.Request {
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	return *a.q
+}
 
 // leave gives up the request's share of its place, and reports whether nobody else waits on it.
 func (a *ask) leave() (last bool) {
@@ -91,13 +98,13 @@ func (a *ask) answered(r queue.Acquired, err error) {
 	m.apply(a.q.Name, r.Effects)
 	if unconfirmed(err) {
 		m.tasks.Go(func() {
-			a.settled(r, m.undoGrant(*a.q, r.Grant))
+			a.settled(r, m.undoGrant(a.request(), r.Grant))
 		})
 		return
 	}
 	if m.unsure(a.q.Name, err) {
 		m.tasks.Go(func() {
-			q := *a.q
+			q := a.request()
 			q.Known = true
 			a.settled(m.ask(context.Background(), &q, m.after(err)))
 		})
@@ -197,11 +204,13 @@ func (a *ask) ended(g queue.Grant, err error) {
 	if err == nil {
 		a.q.Got(&g)
 	}
-	if len(a.cancels) > 0 {
+	if len(a.cancels) > 0 && (err != nil || !a.q.Earlier) {
 		s.mu.Unlock()
 		s.m.tasks.Go(a.withdraw)
 		return
 	}
+	// A grant that an earlier call of the request had may be known to the client, which then relies on it, or it may not:
+	// it is told of it, whatever it took back, and gives it back itself.
 	if err != nil {
 		s.l.Failed(a.q, s.m.failed(err))
 	} else {
@@ -212,6 +221,9 @@ func (a *ask) ended(g queue.Grant, err error) {
 	}
 	s.mu.Unlock()
 	a.leave()
+	for _, done := range a.cancels {
+		done(queue.ErrNoRequest)
+	}
 }
 
 // granted tells of the grant. s.mu is held.
@@ -247,7 +259,7 @@ func (a *ask) fail(err error) {
 		s.m.Abandon(a.q)
 	}
 	for _, done := range a.cancels {
-		done()
+		done(nil)
 	}
 }
 
@@ -284,7 +296,7 @@ func (a *ask) withdraw() {
 	}
 	s.tell(func() { s.l.Failed(a.q, s.m.failed(queue.ErrCancelled)) })
 	for _, done := range a.cancels {
-		done()
+		done(nil)
 	}
 }
 

@@ -12,9 +12,14 @@ const takenByMany = "shared"
 // The place of an ask. A place that has come to its end tells the asks that had joined it by then; one that joins
 // later is told at once.
 
-// joinAsk finds or makes the place of a request that does not wait itself.
-func (ps *places) joinAsk(a *ask) {
+// joinAsk finds or makes the place of a request that does not wait itself. It returns what to ask Redis: from now on, the
+// answer to a repeat may end the request, and write down what it got.
+func (ps *places) joinAsk(a *ask) (q *queue.Request) {
 	p := ps.join(a.q)
+	if q = a.q; q.Known {
+		own := *q
+		q = &own
+	}
 	ps.mu.Lock()
 	a.place, a.asking = p, true
 	p.asks = append(p.asks, a)
@@ -27,6 +32,7 @@ func (ps *places) joinAsk(a *ask) {
 	if p != nil {
 		a.ended(p.grant, p.err)
 	}
+	return q
 }
 
 // leaveAsk reports whether the request had a place, and whether it was the last that waited on it. While Redis is being

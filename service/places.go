@@ -92,8 +92,8 @@ func (ps *places) disown(p *place) {
 }
 
 // leftover is the request of a place that all calls have left, and how to give up what they were told nothing of; due is
-// false where there is no such thing. Its grant stays where an earlier call of the request had it, unless the client took
-// the request back: it may know of the grant by that call's answer.
+// false where there is no such thing. Its grant stays where an earlier call of the request had it: the client may know of
+// it by that call's answer.
 func (ps *places) leftover(p *place) (q queue.Request, park, due bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -102,8 +102,7 @@ func (ps *places) leftover(p *place) (q queue.Request, park, due bool) {
 	select {
 	case <-p.done:
 		earlier := p.grant.LockID != p.q.LockID
-		q.LockID = p.grant.LockID
-		return q, !p.unwanted, p.err == nil && !p.told && (!earlier || p.unwanted)
+		return q, !p.unwanted, p.err == nil && !p.told && !earlier
 	default:
 		return q, !p.unwanted, true
 	}

@@ -112,8 +112,9 @@ func (s *Session) Uses(frame string) bool {
 }
 
 // Cancel ends a request by its frame or, where that is "", by its requestId. done is told when it is over, after the
-// listener was told Failed with queue.ErrCancelled.
-func (s *Session) Cancel(frame, requestID string, done func()) error {
+// listener was told Failed with queue.ErrCancelled; or, with queue.ErrNoRequest, after it was told of a grant that an
+// earlier call of the request had.
+func (s *Session) Cancel(frame, requestID string, done func(error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.asks[frame]

@@ -51,7 +51,7 @@ func TestSessionPositions(t *testing.T) {
 	for i := 2; i <= 4; i++ {
 		f.hears(w.told, "%d moved to %d", i, i-1)
 	}
-	if err := w.Cancel("2", "", func() {}); err != nil {
+	if err := w.Cancel("2", "", func(error) {}); err != nil {
 		t.Fatal(err)
 	}
 	f.failsWith(w, "2", queue.ErrCancelled)
@@ -72,7 +72,7 @@ func TestSessionRefuses(t *testing.T) {
 		t.Error("the same frame twice")
 	}
 	f.hears(s.told, "1 queued at 1 behind 1")
-	if err := s.Cancel("7", "", func() {}); !errors.Is(err, queue.ErrNoRequest) {
+	if err := s.Cancel("7", "", func(error) {}); !errors.Is(err, queue.ErrNoRequest) {
 		t.Error(err)
 	}
 	for i := 2; i <= maxAsks; i++ {
@@ -116,7 +116,7 @@ func TestSessionCancelsAndTires(t *testing.T) {
 	s.ask("1", q)
 	f.hears(s.told, "1 queued at 1 behind 1")
 	done := make(chan struct{})
-	if err := s.Cancel("", "r1", func() { close(done) }); err != nil {
+	if err := s.Cancel("", "r1", func(error) { close(done) }); err != nil {
 		t.Fatal(err)
 	}
 	<-done
@@ -131,7 +131,7 @@ func TestSessionCancelsAndTires(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone := make(chan struct{})
-	if err := s.Cancel("2", "", func() { close(gone) }); err != nil {
+	if err := s.Cancel("2", "", func(error) { close(gone) }); err != nil {
 		t.Fatal(err)
 	}
 	s.Flush()

@@ -141,14 +141,14 @@ func (s *fakeSession) grant(q *queue.Request, waited time.Duration) {
 	s.l.Granted(q, &g, waited)
 }
 
-func (s *fakeSession) Cancel(frame, requestID string, done func()) error {
+func (s *fakeSession) Cancel(frame, requestID string, done func(error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, q := range s.under {
 		if id == frame || q.ID == requestID {
 			delete(s.under, id)
 			s.l.Failed(q, queue.ErrCancelled)
-			done()
+			done(nil)
 			return nil
 		}
 	}

@@ -113,10 +113,14 @@ func (c *conn) cancel(f *frame) error {
 	if err := f.faults.err(); err != nil {
 		return err
 	}
-	id := f.id
+	about := f.subject(c.s)
 	c.asked = true
-	return c.session.Cancel(b.target, b.requestID, func() {
-		if c.out.answer("cancelled", id) != nil {
+	return c.session.Cancel(b.target, b.requestID, func(err error) {
+		if err != nil {
+			c.fail(about, err)
+			return
+		}
+		if c.out.answer("cancelled", about.id) != nil {
 			c.out.send(nil)
 		}
 	})

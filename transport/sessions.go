@@ -30,8 +30,9 @@ type Session interface {
 	// client's name for the request. Errors, for what was not even begun: queue.ErrInUse, ErrBusy.
 	Acquire(q *queue.Request) error
 	// Cancel ends a request by its frame or, where that is "", by its requestId. done is told when it is over, after the
-	// listener was told Failed with queue.ErrCancelled. The error is queue.ErrNoRequest where there is none under way.
-	Cancel(frame, requestID string, done func()) error
+	// listener was told Failed with queue.ErrCancelled; or, with queue.ErrNoRequest, after it was told of a grant that an
+	// earlier call of the request had. The error is queue.ErrNoRequest where there is none under way.
+	Cancel(frame, requestID string, done func(error)) error
 	// Uses reports whether a request with this frame is under way.
 	Uses(frame string) bool
 	// Release and Renew are as in [Locks]; done is called once, from any goroutine, and must not wait.
