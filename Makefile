@@ -14,7 +14,7 @@ SDKS = $(shell scripts/setup languages)
 # The race detector needs a C compiler; scripts/setup says so loudly where there is none.
 RACE = $(shell command -v "$${CC:-cc}" >/dev/null && echo -race)
 # Most tests wait more than they work: more of them at once than there are processors.
-ATONCE = -parallel 6
+ATONCE = -parallel 4
 # A Redis that all packages share serves them one after another.
 PACKAGES = $(if $(TEST_REDIS_ADDR),-p 1)
 

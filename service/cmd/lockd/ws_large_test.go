@@ -10,7 +10,6 @@ import (
 
 // TestWebSocketHoldsMuch has a client come back to a session of 400 locks, which is some 2 MiB to be told.
 func TestWebSocketHoldsMuch(t *testing.T) {
-	t.Parallel()
 	const locks = 400
 	env, _ := redisEnv(t)
 	n := start(t, env)
@@ -31,7 +30,6 @@ func TestWebSocketHoldsMuch(t *testing.T) {
 
 // TestWebSocketManyHolders has 20 requests wait for a pool, each of which is told of its 80 holders: some 6 MiB.
 func TestWebSocketManyHolders(t *testing.T) {
-	t.Parallel()
 	const limit, waiters = 80, 20
 	env, _ := redisEnv(t)
 	n := start(t, env)

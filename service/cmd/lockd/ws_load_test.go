@@ -54,7 +54,6 @@ const maxMebibytes = 1200
 // TestWebSocketSlowReader has a client that never reads subscribe to everything, under load. It is cut off, nobody else
 // notices, and when it comes back, its lock is still its own.
 func TestWebSocketSlowReader(t *testing.T) {
-	t.Parallel()
 	env, _ := redisEnv(t)
 	n := start(t, env)
 	slow, _, err := n.handshake("Sec-WebSocket-Protocol", subprotocol)
@@ -160,7 +159,6 @@ func (f *flood) counts() (queued, ended int) {
 // TestWebSocketFlood asks for 100,000 locks at once on one connection. Each request comes to one end, most at once, as
 // a session may have so many under way; and those of a connection that is closed are gone.
 func TestWebSocketFlood(t *testing.T) {
-	t.Parallel()
 	const requests, locks, most = 100_000, 40, 4096
 	env, _ := redisEnv(t)
 	n := start(t, env)
