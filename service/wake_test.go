@@ -324,7 +324,8 @@ func TestSittingStill(t *testing.T) {
 	t.Logf("commands a second: %v", rate)
 	// Two nodes' beats are all there is, 23 commands each, and one beat more of either may fall into the time. A node that
 	// is late beats less, so that one rate says nothing of the other.
-	if most := 2*23/queue.Beat.Seconds() + 2*23/quiet.Seconds(); rate[10] > most || rate[300] > most {
+	// The last sweep for deadlocks may still be reading the 20 lines.
+	if most := 2*23/queue.Beat.Seconds() + (2*23+100)/quiet.Seconds(); rate[10] > most || rate[300] > most {
 		t.Errorf("commands a second: %v", rate)
 	}
 }
