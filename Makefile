@@ -6,6 +6,9 @@ SHELL := /bin/bash
 
 # Tools have a module file of their own, so that the product's lists what the product needs.
 TOOL := go tool -modfile=$(CURDIR)/.ci/tools/go.mod
+# Up to three tests that fail are run again, alone: on a busy machine, a process may get no turn for longer than a test allows.
+# How they failed stays in the output.
+GOTEST := $(TOOL) gotestsum --format pkgname-and-test-fails --rerun-fails=1 --rerun-fails-max-failures=3
 # Modules besides this one.
 MODULES := clients/go clients/guards
 # SDKs in other languages whose tools are here; scripts/setup says so loudly where they are not.
@@ -44,7 +47,7 @@ $(SDKS:%=sdk-%): sdk-%:
 
 .PHONY: $(MODULES:%=module-%)
 $(MODULES:%=module-%): module-%:
-	cd $* && $(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) $(ATONCE) -timeout 20m ./...
+	cd $* && $(GOTEST) --packages ./... -- $(RACE) $(ATONCE) -timeout 20m
 
 .PHONY: packages
 packages:
@@ -56,7 +59,7 @@ checks: packages lint
 # What mostly waits goes beside what mostly works.
 .PHONY: test
 test: setup ## every test, with the race detector, and the linters; installs what it needs
-	$(TOOL) gotestsum --format pkgname-and-test-fails -- $(RACE) $(PACKAGES) $(ATONCE) -timeout 20m ./...
+	$(GOTEST) --packages ./... -- $(RACE) $(PACKAGES) $(ATONCE) -timeout 20m
 	$(MAKE) --no-print-directory -j4 --output-sync $(MODULES:%=module-%) $(SDKS:%=sdk-%)
 	$(MAKE) --no-print-directory -j2 --output-sync checks conformance ARGS=-again
 
