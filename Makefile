@@ -7,8 +7,9 @@ SHELL := /bin/bash
 # Tools have a module file of their own, so that the product's lists what the product needs.
 TOOL := go tool -modfile=$(CURDIR)/.ci/tools/go.mod
 # Up to three tests that fail are run again, alone: on a busy machine, a process may get no turn for longer than a test allows.
-# How they failed stays in the output.
-GOTEST := $(TOOL) gotestsum --format pkgname-and-test-fails --rerun-fails=1 --rerun-fails-max-failures=3
+# How they failed stays in the output. A data race is never run again.
+GOTEST := $(TOOL) gotestsum --format pkgname-and-test-fails --rerun-fails=1 --rerun-fails-max-failures=3 \
+	--rerun-fails-abort-on-data-race
 # Modules besides this one.
 MODULES := clients/go clients/guards
 # SDKs in other languages whose tools are here; scripts/setup says so loudly where they are not.
