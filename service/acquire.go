@@ -162,7 +162,7 @@ func (m *Manager) stand(ctx context.Context, q *queue.Request, p *place, start t
 	default:
 	}
 	if m.Draining() {
-		return queue.Grant{}, m.away(ctx, q, ps.leave(p))
+		return queue.Grant{}, m.away(q, ps.leave(p))
 	}
 	ps.disown(p)
 	return queue.Grant{}, m.tired(ctx, q, start, ps.leave(p))
@@ -175,18 +175,14 @@ func (m *Manager) gone(p *place) {
 		return
 	}
 	if q, _, due := ps.leftover(p); due {
-		m.tasks.Go(func() { m.abandon(context.Background(), &q) })
+		m.tasks.Go(func() { m.giveUp(&q, false) })
 	}
 }
 
 // away leaves the line of a draining node, the place kept.
-func (m *Manager) away(ctx context.Context, q *queue.Request, last bool) error {
+func (m *Manager) away(q *queue.Request, last bool) error {
 	if last {
-		c, err := m.store.Cancel(ctx, q, true)
-		m.apply(q.Name, c.Effects)
-		if err != nil {
-			m.noticed(m.store.Partition(q.Name), err)
-		}
+		m.giveUp(q, true)
 	}
 	return queue.ErrDraining
 }
@@ -196,13 +192,13 @@ func (m *Manager) away(ctx context.Context, q *queue.Request, last bool) error {
 func (m *Manager) tired(ctx context.Context, q *queue.Request, start time.Time, last bool) error {
 	busy := &queue.BusyError{TimedOut: true}
 	if last && !m.up.Load() {
-		m.undone.add(q)
+		m.undone.add(q, false)
 	} else if last {
 		c, err := m.store.Cancel(ctx, q, false)
 		m.apply(q.Name, c.Effects)
 		if err != nil {
 			m.noticed(m.store.Partition(q.Name), err)
-			m.undone.add(q)
+			m.undone.add(q, false)
 		}
 		busy.Holders, busy.Queue = c.Holders, c.Queue
 	} else if st, err := m.store.Status(ctx, q.Name, 0); err == nil {
@@ -220,20 +216,7 @@ func (m *Manager) Abandon(q *queue.Request) {
 		return
 	}
 	gone := *q
-	m.tasks.Go(func() { m.abandon(context.Background(), &gone) })
-}
-
-func (m *Manager) abandon(ctx context.Context, q *queue.Request) {
-	if !m.up.Load() { // later: a cancel serves the line, which must not be before all nodes are back
-		m.undone.add(q)
-		return
-	}
-	c, err := m.store.Cancel(ctx, q, false)
-	m.apply(q.Name, c.Effects)
-	if err != nil {
-		m.noticed(m.store.Partition(q.Name), err)
-		m.undone.add(q)
-	}
+	m.tasks.Go(func() { m.giveUp(&gone, false) })
 }
 
 // failed counts a failure by its reason.

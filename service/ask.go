@@ -292,7 +292,7 @@ func (a *ask) withdraw() {
 	if last := a.leave(); last && p != nil {
 		a.giveUp(p)
 	} else if last {
-		s.m.abandon(context.Background(), a.q)
+		s.m.giveUp(a.q, false)
 	}
 	s.tell(func() { s.l.Failed(a.q, s.m.failed(queue.ErrCancelled)) })
 	for _, done := range a.cancels {
@@ -306,7 +306,7 @@ func (a *ask) giveBack() {
 	if last := a.leave(); last && p != nil {
 		a.giveUp(p)
 	} else if last {
-		a.s.m.putAside(a.q)
+		a.s.m.giveUp(a.q, true)
 	}
 }
 

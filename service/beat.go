@@ -168,7 +168,7 @@ func (m *Manager) tidy(ctx context.Context, dead []string) {
 	}
 	m.tasks.Go(func() {
 		defer m.tidying.Store(false)
-		m.undo(ctx)
+		m.undo()
 		if err := m.bury(ctx, dead); err != nil && ctx.Err() == nil {
 			m.log.Warn("a dead node's requests are not all put aside yet", zap.Error(err))
 		}
@@ -210,16 +210,21 @@ func (m *Manager) bury(ctx context.Context, dead []string) error {
 	return nil
 }
 
-// undoList holds the requests that must still be cancelled, as Redis was away when they ended.
+// undoList holds the requests that must still be given up, as Redis was away when they ended.
 type undoList struct {
 	mu   sync.Mutex
-	list []*queue.Request
+	list []undone
 }
 
-func (u *undoList) add(q *queue.Request) {
+type undone struct {
+	q    *queue.Request
+	park bool
+}
+
+func (u *undoList) add(q *queue.Request, park bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.list = append(u.list, q)
+	u.list = append(u.list, undone{q, park})
 }
 
 func (u *undoList) empty() bool {
@@ -228,17 +233,17 @@ func (u *undoList) empty() bool {
 	return len(u.list) == 0
 }
 
-func (u *undoList) take() []*queue.Request {
+func (u *undoList) take() []undone {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	list := slices.Clone(u.list)
+	list := u.list
 	u.list = nil
 	return list
 }
 
-// undo cancels what could not be cancelled before. What fails again comes back onto the list.
-func (m *Manager) undo(ctx context.Context) {
-	for _, q := range m.undone.take() {
-		m.abandon(ctx, q)
+// undo gives up what could not be given up before. What fails again comes back onto the list.
+func (m *Manager) undo() {
+	for _, u := range m.undone.take() {
+		m.giveUp(u.q, u.park)
 	}
 }

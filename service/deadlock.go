@@ -280,7 +280,7 @@ func (m *Manager) deadlocked(part *partition, f queue.Failed) {
 		q := p.q
 		part.places.end(p, queue.Grant{}, queue.Handed{}, &queue.DeadlockError{Cycle: f.Cycle})
 		// It may have asked for its place again before it heard that it had lost it.
-		m.tasks.Go(func() { m.abandon(context.Background(), &q) })
+		m.tasks.Go(func() { m.giveUp(&q, false) })
 	}
 }
 

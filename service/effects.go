@@ -30,7 +30,7 @@ func (m *Manager) handed(e queue.Effects) {
 		p := part.places.get(h.LockID)
 		if p == nil {
 			// Of a session's request whose connection has just ended, the place is kept.
-			m.tasks.Go(func() { m.putAside(&queue.Request{Name: h.Name, LockID: h.LockID, Left: unknownWait}) })
+			m.tasks.Go(func() { m.giveUp(&queue.Request{Name: h.Name, LockID: h.LockID, Left: unknownWait}, true) })
 			continue
 		}
 		if p.q.AutoRenew {
@@ -47,7 +47,7 @@ func (m *Manager) unkept(e queue.Effects) {
 		part := m.parts[m.store.Partition(h.Name)]
 		p := part.places.get(h.LockID)
 		if p == nil {
-			m.tasks.Go(func() { m.putAside(&queue.Request{Name: h.Name, LockID: h.LockID, Left: unknownWait}) })
+			m.tasks.Go(func() { m.giveUp(&queue.Request{Name: h.Name, LockID: h.LockID, Left: unknownWait}, true) })
 			continue
 		}
 		q := p.q
@@ -55,7 +55,7 @@ func (m *Manager) unkept(e queue.Effects) {
 		m.tasks.Go(func() {
 			err := m.undoGrant(q, queue.Grant{})
 			if !part.places.end(p, queue.Grant{}, queue.Handed{}, err) {
-				m.abandon(context.Background(), &q) // it has gone meanwhile: nor is its place kept
+				m.giveUp(&q, false) // it has gone meanwhile: nor is its place kept
 			}
 		})
 	}
@@ -69,7 +69,7 @@ func (m *Manager) undoGrant(q queue.Request, g queue.Grant) error {
 	m.apply(q.Name, c.Effects)
 	if err != nil {
 		m.noticed(m.store.Partition(q.Name), err)
-		m.undone.add(&q)
+		m.undone.add(&q, false)
 	}
 	if err != nil || c.Word == "kept" {
 		return errors.Join(queue.ErrNotReplicated, queue.ErrUnknown)
@@ -85,20 +85,18 @@ func unconfirmed(err error) bool {
 // unknownWait is how long a request may go on waiting of which nothing is known any more.
 const unknownWait = 5 * time.Minute
 
-// putAside takes a request out of the line or gives its grant back, its place kept.
-func (m *Manager) putAside(q *queue.Request) { m.giveUp(q, true) }
-
-// giveUp takes a request out of the line or gives its grant back, with park its place kept for the grace.
+// giveUp takes a request out of the line or gives its grant back, with park its place kept for the grace. While Redis is
+// away, or comes back, it is put off: a cancel serves the line, which must not be before all nodes are back.
 func (m *Manager) giveUp(q *queue.Request, park bool) {
 	if !m.up.Load() {
-		m.undone.add(q)
+		m.undone.add(q, park)
 		return
 	}
 	c, err := m.store.Cancel(context.Background(), q, park)
 	m.apply(q.Name, c.Effects)
 	if err != nil {
 		m.noticed(m.store.Partition(q.Name), err)
-		m.undone.add(q)
+		m.undone.add(q, park)
 	}
 }
 

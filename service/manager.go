@@ -126,7 +126,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.Drain()
 	m.watchers.close()
 	m.tasks.Wait()
-	m.undo(context.WithoutCancel(ctx))
+	m.undo()
 	if m.detector != nil {
 		_ = m.detector.strike(context.WithoutCancel(ctx)) // what is left of it misleads nobody
 	}

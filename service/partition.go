@@ -187,7 +187,7 @@ func (p *partition) again(ctx context.Context, at *place, ticket int64) bool {
 	// came of it. One that leaves from now on sees it.
 	if !live {
 		q.Taken = a.Grant.Taken
-		p.m.tasks.Go(func() { p.m.abandon(context.Background(), &q) })
+		p.m.tasks.Go(func() { p.m.giveUp(&q, false) })
 	}
 	return true
 }

@@ -146,7 +146,7 @@ func (s *Session) Close(undelivered func() []*queue.Request) {
 	s.m.tasks.Go(func() {
 		for _, q := range lost {
 			if !q.Earlier { // or the client may know of the grant by an earlier answer
-				s.m.putAside(q)
+				s.m.giveUp(q, true)
 			}
 		}
 		s.settle()

@@ -255,8 +255,8 @@ func TestLateGiveBackTakesNothing(t *testing.T) {
 	s.hold("1", renewing(request("x", "c", minute, 0)))
 	again := f.back(b, "c", id)
 	f.hears(again.told, "1 granted")
-	a.putAside(s.asked["1"])
-	a.abandon(t.Context(), s.asked["1"])
+	a.giveUp(s.asked["1"], true)
+	a.giveUp(s.asked["1"], false)
 	f.stays(b, "x")
 	again.free("1")
 }

@@ -14,8 +14,8 @@ type fault struct {
 	on          setup
 	// loses is whether acknowledged grants may be forgotten by it: what the README says under Limits.
 	loses bool
-	// strict is whether the nodes are set up so that no lock is held twice and nobody is passed even then.
-	strict bool
+	// kept is whether the nodes are set up so that no lock is held twice even then, strict so that nobody is passed either.
+	kept, strict bool
 	// settle is how long the promises give the service after the harm itself is over, beyond the 3 s in which a live waiter
 	// at the head has the lock.
 	settle time.Duration
@@ -62,6 +62,9 @@ var (
 	quarantine     = []string{"FAILOVER_QUARANTINE=on", "MAX_TIMEOUT=3", "DEFAULT_TIMEOUT=3"}
 	careful        = setup{nodes: 2, settings: quarantine}
 	carefulWatched = setup{nodes: 2, fleet: true, settings: quarantine}
+
+	// No grant is told of before a replica has it, and the Sentinels promote the replica that has most.
+	confirmed = setup{nodes: 2, fleet: true, settings: []string{"REDIS_WAIT_REPLICAS=1"}}
 )
 
 // skipped is how long the waiting requests of a node that died may hold up others beyond 3 s: they are skipped within 5.
@@ -90,10 +93,13 @@ var faults = []fault{
 	{name: "failover-stop", about: "SIGSTOP of the master, SIGCONT after the promotion", on: watched, loses: true, strike: failoverStop},
 	{name: "failover-hand", about: "SENTINEL FAILOVER", on: watched, loses: true, strike: failoverHand},
 	{name: "master-empty", about: "FLUSHALL, kill -9 and restart of the master before the Sentinels replace it", on: watched, loses: true, strike: emptyRestart},
-	{name: "flushall-quarantine", about: "FLUSHALL, `FAILOVER_QUARANTINE=on`", on: careful, loses: true, strict: true, settle: quarantined, strike: commands([]string{"FLUSHALL"})},
-	{name: "redis-empty-quarantine", about: "kill -9 of a Redis without persistence, and a restart, `FAILOVER_QUARANTINE=on`", on: careful, loses: true, strict: true, settle: quarantined, strike: redisKill},
-	{name: "failover-kill-quarantine", about: "kill -9 of the master, `FAILOVER_QUARANTINE=on`", on: carefulWatched, loses: true, strict: true, settle: quarantined, strike: failoverKill},
-	{name: "failover-hand-quarantine", about: "SENTINEL FAILOVER, `FAILOVER_QUARANTINE=on`", on: carefulWatched, loses: true, strict: true, settle: quarantined, strike: failoverHand},
+	{name: "failover-kill-replicas", about: "kill -9 of the master, `REDIS_WAIT_REPLICAS=1`", on: confirmed, loses: true, kept: true, strike: failoverKill},
+	{name: "failover-stop-replicas", about: "SIGSTOP of the master, `REDIS_WAIT_REPLICAS=1`", on: confirmed, loses: true, kept: true, strike: failoverStop},
+	{name: "failover-hand-replicas", about: "SENTINEL FAILOVER, `REDIS_WAIT_REPLICAS=1`", on: confirmed, loses: true, kept: true, strike: failoverHand},
+	{name: "flushall-quarantine", about: "FLUSHALL, `FAILOVER_QUARANTINE=on`", on: careful, loses: true, kept: true, strict: true, settle: quarantined, strike: commands([]string{"FLUSHALL"})},
+	{name: "redis-empty-quarantine", about: "kill -9 of a Redis without persistence, and a restart, `FAILOVER_QUARANTINE=on`", on: careful, loses: true, kept: true, strict: true, settle: quarantined, strike: redisKill},
+	{name: "failover-kill-quarantine", about: "kill -9 of the master, `FAILOVER_QUARANTINE=on`", on: carefulWatched, loses: true, kept: true, strict: true, settle: quarantined, strike: failoverKill},
+	{name: "failover-hand-quarantine", about: "SENTINEL FAILOVER, `FAILOVER_QUARANTINE=on`", on: carefulWatched, loses: true, kept: true, strict: true, settle: quarantined, strike: failoverHand},
 	{name: "sentinels-down", about: "all Sentinels killed, and back", on: watched, strike: sentinelsDown},
 	{name: "drop", about: "Redis's answers to a node are lost for up to 2 s", on: two, strike: links(one, drop, 100*time.Millisecond, 2*time.Second)},
 	{name: "blackhole", about: "nothing passes between a node and Redis for up to 6 s", on: two, strike: links(one, hole, time.Second, 6*time.Second)},

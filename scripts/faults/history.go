@@ -53,9 +53,9 @@ type window struct {
 	settle time.Duration
 	// loses is whether the fault may make Redis forget what it has answered.
 	loses bool
-	// strict is whether that must not show in who holds a lock, and in which order.
-	strict bool
-	hurt   map[int]bool
+	// kept is whether that must not show in who holds a lock, strict whether it must not in the order either.
+	kept, strict bool
+	hurt         map[int]bool
 }
 
 // history is what happened in one round.
@@ -112,11 +112,17 @@ func (h *history) nodeOf(client int, at time.Duration) (n int) {
 	return n
 }
 
-// forgotten tells whether a grant or place of that moment may be forgotten by then, as documented, and what comes of it
-// excused.
+// forgotten tells whether a place of that moment may be forgotten by then, as documented, and what comes of it excused.
 func (h *history) forgotten(had, then time.Duration) bool {
-	return slices.ContainsFunc(h.windows, func(w window) bool { return w.loses && !w.strict && had <= w.to && then >= w.from })
+	return slices.ContainsFunc(h.windows, func(w window) bool { return !w.strict && w.lost(had, then) })
 }
+
+// forgottenGrant is the same for a grant.
+func (h *history) forgottenGrant(had, then time.Duration) bool {
+	return slices.ContainsFunc(h.windows, func(w window) bool { return !w.kept && w.lost(had, then) })
+}
+
+func (w *window) lost(had, then time.Duration) bool { return w.loses && had <= w.to && then >= w.from }
 
 // story is what happened to a lock, a line for each act, between two moments.
 func (h *history) story(lock string, from, to time.Duration) string {

@@ -116,7 +116,9 @@ func TestExcuses(t *testing.T) {
 		}
 		return w
 	}
-	strict := at(true)
+	kept := at(true)
+	kept.kept = true
+	strict := kept
 	strict.strict = true
 	overlap := func() *history { return past(cycle(1, 10, 0, 0, 1*ms, 20*ms), cycle(2, 11, 5*ms, 0, 10*ms, 30*ms)) }
 	overtaking := func() *history {
@@ -132,6 +134,8 @@ func TestExcuses(t *testing.T) {
 		"an overlap, data lost":                {overlap(), at(true), false, 1, 0},
 		"an overlap, nothing lost":             {overlap(), at(false, 0, 1, 2), true, 0, 0},
 		"an overlap, data lost, quarantine":    {overlap(), strict, true, 0, 0},
+		"an overlap, data lost, replicas":      {overlap(), kept, true, 0, 0},
+		"an overtaking, data lost, replicas":   {overtaking(), kept, false, 0, 1},
 		"an overtaking, data lost, quarantine": {overtaking(), strict, true, 0, 0},
 		"an overtaking, data lost":             {overtaking(), at(true), false, 0, 1},
 		"an overtaking, nothing lost":          {overtaking(), at(false), true, 0, 0},

@@ -4,6 +4,7 @@
 //	go run ./scripts/faults -only 'node|redis-kill'     # some of them
 //	go run ./scripts/faults -seed 7 -rounds 20          # other chances, and more of them
 //	go run ./scripts/faults -for 3h -histories 10000    # again and again, until one of both is reached
+//	go run ./scripts/faults -fleets 3                   # three faults at a time, each on a fleet of its own
 //	go run ./scripts/faults -only silent                # 20,000 hand-overs without any message
 //	go run ./scripts/faults -only tokens -grants 1000000
 //
@@ -24,14 +25,18 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // campaign is one run of the program.
 type campaign struct {
 	seed              uint64
 	rounds, histories int
+	fleets            int
 	span              time.Duration
 	handOvers, grants int
 	only              *regexp.Regexp
@@ -40,7 +45,9 @@ type campaign struct {
 	log               io.Writer
 	rows              []*row
 	begin             time.Time
-	shown, played     int
+
+	mu            sync.Mutex // of the rows' sums and of
+	shown, played int
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -105,6 +112,7 @@ func parse(args []string, stderr io.Writer) (*campaign, error) {
 	f.IntVar(&c.rounds, "rounds", 2, "rounds of each fault at a time")
 	f.DurationVar(&c.span, "for", 0, "go on with more rounds until then")
 	f.IntVar(&c.histories, "histories", 0, "go on with more rounds until so many histories are checked")
+	f.IntVar(&c.fleets, "fleets", 1, "how many faults are played at once, each with nodes and Redis of its own")
 	f.IntVar(&c.handOvers, "handovers", 20_000, "hand-overs of silent")
 	f.IntVar(&c.grants, "grants", 1_000_000, "grants of tokens")
 	f.BoolVar(&c.verbose, "v", false, "tell the stories of what a loss of data explains too")
@@ -152,25 +160,27 @@ func (c *campaign) all(ctx context.Context) error {
 	if c.only != nil && !slices.ContainsFunc(c.names(), c.only.MatchString) {
 		return fmt.Errorf("nothing is called %q; there are %s", c.only, strings.Join(c.names(), " "))
 	}
-	rows := map[string]*row{}
-	for pass := 0; pass == 0 || c.more(); pass++ {
-		some := false
-		for i := range faults {
-			f := &faults[i]
-			if !c.chosen(f.name, false) || (pass > 0 && !c.more()) {
-				continue
-			}
-			some = true
-			if rows[f.name] == nil {
-				rows[f.name] = &row{name: f.name, about: f.about}
-				c.rows = append(c.rows, rows[f.name])
-			}
-			if err := c.fault(ctx, f, rows[f.name], pass*c.rounds); err != nil {
-				return err
-			}
+	var chosen []*fault
+	for i := range faults {
+		if f := &faults[i]; c.chosen(f.name, false) {
+			chosen = append(chosen, f)
+			c.rows = append(c.rows, &row{name: f.name, about: f.about})
 		}
-		if !some {
-			break
+	}
+	rows := c.rows[len(c.rows)-len(chosen):]
+	for pass := 0; len(chosen) > 0 && (pass == 0 || c.more()); pass++ {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(max(1, c.fleets))
+		for i, f := range chosen {
+			g.Go(func() error {
+				if pass > 0 && !c.more() {
+					return nil
+				}
+				return c.fault(ctx, f, rows[i], pass*c.rounds)
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
 		}
 	}
 	return ctx.Err()
@@ -178,6 +188,8 @@ func (c *campaign) all(ctx context.Context) error {
 
 // more tells whether there is to be another pass.
 func (c *campaign) more() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
 	case c.span > 0 && time.Since(c.begin) >= c.span:
 		return false
@@ -207,6 +219,8 @@ func (c *campaign) fault(ctx context.Context, f *fault, to *row, from int) (err 
 		c.note(to, v, fmt.Sprintf("%s: round %d", f.name, round), begin)
 	}
 	if left := orphans(ctx, r); left != nil && ctx.Err() == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		to.violations++
 		_, _ = fmt.Fprintf(c.log, "VIOLATION %s: orphans: %v\n", f.name, left)
 	}
@@ -217,6 +231,8 @@ func (c *campaign) fault(ctx context.Context, f *fault, to *row, from int) (err 
 const mostShown = 10
 
 func (c *campaign) note(to *row, v *verdict, title string, begin time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	to.add(v)
 	c.played += v.histories
 	_, _ = fmt.Fprintf(c.log, "%s: %.1f s, %d operations, %d violations, %d doubled, %d passed, longest stall %.2f s, recovered after %.2f s\n", title,

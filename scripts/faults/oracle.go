@@ -130,7 +130,7 @@ func exclusion(h *history, v *verdict, acts []*act) {
 		}
 		switch {
 		case room(held, one.act):
-		case h.forgotten(oldest, one.ret):
+		case h.forgottenGrant(oldest, one.ret):
 			v.doubled++
 			v.lose(h, one.lock, oldest, one.to, "granted to request %d while request %d holds it", one.request, now[0].request)
 			now = nil // what was forgotten is in nobody's way any more

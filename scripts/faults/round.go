@@ -33,7 +33,7 @@ func play(ctx context.Context, r *rig, f *fault, seed uint64, round int) (*histo
 	pause(ctx, between(rnd, calm/4, calm))
 
 	s := &stage{rig: r, rnd: rnd, hurt: map[int]bool{}}
-	w := window{from: c.now(), settle: f.settle, loses: f.loses, strict: f.strict, hurt: s.hurt}
+	w := window{from: c.now(), settle: f.settle, loses: f.loses, kept: f.kept, strict: f.strict, hurt: s.hurt}
 	err := f.strike(ctx, s)
 	w.to = c.now()
 	c.struck(w)
@@ -42,6 +42,9 @@ func play(ctx context.Context, r *rig, f *fault, seed uint64, round int) (*histo
 			c.remark("the service did not recover: %v", slow)
 		}
 		pause(ctx, between(rnd, calm/2, calm))
+		if w.loses { // the next round begins with nodes that know of it
+			pause(ctx, w.to+relearn-c.now())
+		}
 	}
 	stop()
 	c.close()

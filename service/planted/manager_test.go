@@ -31,7 +31,7 @@ func managerMistakes() []mistake {
 			{"service/beat.go", "\tfor _, q := range m.undone.take() {\n", "\tfor _, q := range m.undone.take() {\n\t\tif {PLANTED} {\n\t\t\tcontinue\n\t\t}\n"},
 		}},
 		{name: "a grant that nobody waits for is kept", breaks: "no grant after cancel", room: "service", test: "TestHandedToNobody", says: "given back", edits: []edit{
-			{"service/effects.go", "m.tasks.Go(func() { m.putAside(&queue.Request{", "m.tasks.Go(func() {\n\t\t\t\tif {PLANTED} {\n\t\t\t\t\treturn\n\t\t\t\t}\n\t\t\t\tm.putAside(&queue.Request{"},
+			{"service/effects.go", "m.tasks.Go(func() { m.giveUp(&queue.Request{", "m.tasks.Go(func() {\n\t\t\t\tif {PLANTED} {\n\t\t\t\t\treturn\n\t\t\t\t}\n\t\t\t\tm.giveUp(&queue.Request{"},
 		}},
 		{name: "a call that leaves takes the place from the others", breaks: "same request, same outcome", room: "service", test: "TestSameRequestOnOneNode", says: endless, limit: 3 * time.Second, edits: []edit{
 			{"service/places.go", "if p.calls--; p.calls > 0 {", "if p.calls--; p.calls > 0 && !{PLANTED} {"},
