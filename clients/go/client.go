@@ -44,6 +44,9 @@ type Client struct {
 	lastID       uint64
 	pending      map[uint64]*call
 	held         map[string]*Lock
+	// lapsed are the locks that were lost, until their leases have surely ended, tidied when those that had were taken out.
+	lapsed map[string]time.Time
+	tidied time.Time
 	subs         map[*subscriber]struct{}
 	// loose counts what Close waits for: releases, and calls that nobody else waits for. calm is closed when there are none.
 	loose int
@@ -75,7 +78,7 @@ func NewDistributedLockClient(url string, opts ...ClientOption) *Client {
 	}
 	c := &Client{
 		s: s, closing: make(chan struct{}), gone: make(chan struct{}),
-		pending: map[uint64]*call{}, held: map[string]*Lock{}, subs: map[*subscriber]struct{}{},
+		pending: map[uint64]*call{}, held: map[string]*Lock{}, lapsed: map[string]time.Time{}, subs: map[*subscriber]struct{}{},
 	}
 	c.chunk.Store(int64(defaultChunk))
 	c.life, c.die = context.WithCancel(context.Background())

@@ -93,8 +93,9 @@ func (c *Client) granted(k *call, frame []byte, received time.Time) {
 		k = c.wanting(&g)
 	}
 	known := c.held[g.lockID]
+	_, lapsed := c.lapsed[g.lockID]
 	switch {
-	case k == nil && (known != nil || c.releasing(g.lockID)): // a repeat: the same place was asked for more than once
+	case k == nil && (known != nil || lapsed || c.releasing(g.lockID)): // a repeat: the same place was asked for more than once
 		return
 	case k == nil:
 		c.giveBack(text(g.name), g.lockID)

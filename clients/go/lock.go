@@ -3,6 +3,7 @@ package distributedlock
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -159,9 +160,10 @@ func (l *Lock) lose(reason string) {
 		l.loss = &lossError{l.Name, reason}
 		l.stop(l.loss)
 	}
+	end := l.endsLast
 	l.mu.Unlock()
 	if gone {
-		l.c.drop(l)
+		l.c.lapse(l, end)
 		l.c.s.log.Warn("lock lost", "lock", l.Name, "fencingToken", l.FencingToken, "why", reason)
 	}
 }
@@ -179,10 +181,28 @@ func (l *Lock) stop(cause error) {
 	}
 }
 
+// lapse forgets a lock that was lost, but for its id: the service may tell of the grant once more while the lease lasts, and
+// it is not to be given back before its end, which somebody may rely on.
+func (c *Client) lapse(l *Lock, end time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); now.Sub(c.tidied) > time.Second {
+		c.tidied = now
+		maps.DeleteFunc(c.lapsed, func(_ string, end time.Time) bool { return now.After(end) })
+	}
+	c.lapsed[l.ID] = end
+	c.out(l)
+}
+
 // drop forgets a lock.
 func (c *Client) drop(l *Lock) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.out(l)
+}
+
+// out is drop where c.mu is held.
+func (c *Client) out(l *Lock) {
 	if c.held[l.ID] == l {
 		delete(c.held, l.ID)
 	}

@@ -140,8 +140,8 @@ type Subscription struct {
 
 // Event is something that happened to a lock.
 type Event struct {
-	// Kind is granted, released, expired, renewed, force_released, queued, dequeued, deadlock; or gap, where some may have
-	// been missed: read the state anew.
+	// Kind is granted, released, expired, renewed, force_released, queued, dequeued, deadlock; quarantine, which is about
+	// no lock, for those who name it; or gap, where some may have been missed: read the state anew.
 	Kind         string      `json:"event"`
 	LockName     string      `json:"lockName,omitempty"`
 	ClientID     string      `json:"clientId,omitempty"` // whose; the former holder's for expired and force_released
@@ -151,4 +151,5 @@ type Event struct {
 	At           time.Time   `json:"at"`
 	Reason       string      `json:"reason,omitempty"`
 	Cycle        []CycleStep `json:"cycle,omitempty"`
+	Seconds      float64     `json:"seconds,omitempty"` // what is left of a quarantine; 0 at its end
 }

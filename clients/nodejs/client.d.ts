@@ -111,8 +111,8 @@ export interface Renewal {
 /** Something that happened to a lock. */
 export interface LockEvent {
   /**
-   * granted, released, expired, renewed, force_released, queued, dequeued, deadlock; or gap, where some may have been
-   * missed: read the state anew. Later versions of the service may tell of more.
+   * granted, released, expired, renewed, force_released, queued, dequeued, deadlock; quarantine, which is about no lock,
+   * for those who name it; or gap, where some may have been missed: read the state anew. Later versions of the service may tell of more.
    */
   kind: string;
   /** RFC 3339. */
@@ -126,10 +126,12 @@ export interface LockEvent {
   seq?: number;
   reason?: string;
   cycle?: CycleStep[];
+  /** What is left of a quarantine; 0 at its end. */
+  seconds?: number;
 }
 
 export type EventKind =
-  'granted' | 'released' | 'expired' | 'renewed' | 'force_released' | 'queued' | 'dequeued' | 'deadlock';
+  'granted' | 'released' | 'expired' | 'renewed' | 'force_released' | 'queued' | 'dequeued' | 'deadlock' | 'quarantine';
 
 /** Where the client tells of connections that broke and locks that were lost; `console` is one. No secrets go there. */
 export interface Logger {

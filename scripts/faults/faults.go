@@ -63,8 +63,10 @@ var (
 	careful        = setup{nodes: 2, settings: quarantine}
 	carefulWatched = setup{nodes: 2, fleet: true, settings: quarantine}
 
-	// No grant is told of before a replica has it, and the Sentinels promote the replica that has most.
-	confirmed = setup{nodes: 2, fleet: true, settings: []string{"REDIS_WAIT_REPLICAS=1"}}
+	// No grant is told of before a replica has it: the Sentinels promote the one that has most where the master is dead; and
+	// any, by hand, so that both must have it.
+	confirmed    = setup{nodes: 2, fleet: true, settings: []string{"REDIS_WAIT_REPLICAS=1"}}
+	confirmedAll = setup{nodes: 2, fleet: true, settings: []string{"REDIS_WAIT_REPLICAS=2"}}
 )
 
 // skipped is how long the waiting requests of a node that died may hold up others beyond 3 s: they are skipped within 5.
@@ -95,7 +97,7 @@ var faults = []fault{
 	{name: "master-empty", about: "FLUSHALL, kill -9 and restart of the master before the Sentinels replace it", on: watched, loses: true, strike: emptyRestart},
 	{name: "failover-kill-replicas", about: "kill -9 of the master, `REDIS_WAIT_REPLICAS=1`", on: confirmed, loses: true, kept: true, strike: failoverKill},
 	{name: "failover-stop-replicas", about: "SIGSTOP of the master, `REDIS_WAIT_REPLICAS=1`", on: confirmed, loses: true, kept: true, strike: failoverStop},
-	{name: "failover-hand-replicas", about: "SENTINEL FAILOVER, `REDIS_WAIT_REPLICAS=1`", on: confirmed, loses: true, kept: true, strike: failoverHand},
+	{name: "failover-hand-replicas", about: "SENTINEL FAILOVER, `REDIS_WAIT_REPLICAS=2`, both there are", on: confirmedAll, loses: true, kept: true, strike: failoverHandAll},
 	{name: "flushall-quarantine", about: "FLUSHALL, `FAILOVER_QUARANTINE=on`", on: careful, loses: true, kept: true, strict: true, settle: quarantined, strike: commands([]string{"FLUSHALL"})},
 	{name: "redis-empty-quarantine", about: "kill -9 of a Redis without persistence, and a restart, `FAILOVER_QUARANTINE=on`", on: careful, loses: true, kept: true, strict: true, settle: quarantined, strike: redisKill},
 	{name: "failover-kill-quarantine", about: "kill -9 of the master, `FAILOVER_QUARANTINE=on`", on: carefulWatched, loses: true, kept: true, strict: true, settle: quarantined, strike: failoverKill},
@@ -231,6 +233,17 @@ func failoverHand(ctx context.Context, s *stage) error {
 		}
 		now := s.fleet.master()
 		return now != nil && now != m && role(now) == "master"
+	})
+}
+
+// failoverHandAll is over when the new master has both replicas: until then, nothing is confirmed.
+func failoverHandAll(ctx context.Context, s *stage) error {
+	if err := failoverHand(ctx, s); err != nil {
+		return err
+	}
+	return until(ctx, 60*time.Second, "two replicas", func() bool {
+		m := s.fleet.master()
+		return m != nil && replicas(m) == 2
 	})
 }
 

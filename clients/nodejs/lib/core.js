@@ -5,7 +5,7 @@ const { ServiceClock } = require('./clock');
 const { why } = require('./errors');
 const { Link } = require('./link');
 const { Rest } = require('./rest');
-const { LONGEST_MS, after } = require('./timing');
+const { LONGEST_MS, after, now } = require('./timing');
 
 // How long close waits for what is given back, and a process that could end otherwise.
 const CLOSE_MS = 2000;
@@ -21,6 +21,9 @@ class Core {
     this.clock = new ServiceClock();
     /** The locks held, by lockId. @type {Map<string, import('./holding').Holding>} */
     this.held = new Map();
+    /** The locks that were lost, until their leases have surely ended. @type {Map<string, number>} */
+    this.lapsed = new Map();
+    this.tidied = 0;
     /** closed: takes no more calls; over: not even releases. */
     this.closed = false;
     this.over = false;
@@ -128,6 +131,21 @@ class Core {
       ends.add(stop);
       signal?.addEventListener('abort', stop);
     });
+  }
+
+  /**
+   * Keeps the id of a lock that was lost until its lease has surely ended: the service may tell of the grant once more
+   * until then, and it is not to be given back before its end, which somebody may rely on.
+   * @param {string} lockId
+   * @param {number} end
+   */
+  lapse(lockId, end) {
+    const at = now();
+    if (at - this.tidied > 1000) {
+      this.tidied = at;
+      for (const [id, until] of this.lapsed) if (at > until) this.lapsed.delete(id);
+    }
+    this.lapsed.set(lockId, end);
   }
 
   /** Finds the locks whose time has come. */

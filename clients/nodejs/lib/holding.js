@@ -105,6 +105,7 @@ class Holding {
     if (this.state !== 'held') return;
     this.core.log.warn('lock lost', { lock: this.name, fencingToken: this.fencingToken, why: reason });
     this.#stop('lost', () => lossOf(this.name, reason));
+    this.core.lapse(this.lockId, this.lease.endsLast);
   }
 
   /** @param {'released' | 'lost'} state @param {() => unknown} tellEnd */

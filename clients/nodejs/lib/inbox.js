@@ -75,7 +75,7 @@ function granted({ core, frame, call: asked, received }) {
   const call = asked?.kind === 'acquire' ? asked : calls.wanting(frame.lockName, frame.requestId);
   const known = held.get(frame.lockId);
   if (!call?.request) {
-    const repeated = known || calls.releasing(frame.lockId); // the same place was asked for more than once
+    const repeated = known || core.lapsed.has(frame.lockId) || calls.releasing(frame.lockId); // the same place was asked for more than once
     if (!repeated) calls.giveBack(frame.lockName, frame.lockId);
     return;
   }

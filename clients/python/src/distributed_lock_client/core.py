@@ -45,6 +45,9 @@ class Core:
         self.over = False
         self.pending: dict[str, Call] = {}
         self.held: dict[str, Lease] = {}
+        # Locks that were lost, until their leases have surely ended; and when those that had were taken out.
+        self._lapsed: dict[str, float] = {}
+        self._tidied = 0.0
         self.subscribers: set[Subscriber] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._last_id = 0
@@ -296,6 +299,21 @@ class Core:
         """Do what a frame tells. Frames of a connection that another has followed are nothing any more."""
         if self.link.conn is conn:
             frames.handle(self, conn, frame)
+
+    def lapse(self, lock_id: str, end: float) -> None:
+        """Keep the id of a lock that was lost until its lease has surely ended.
+
+        The service may tell of the grant once more until then, and it is not to be given back before its end, which
+        somebody may rely on.
+        """
+        now = time.monotonic()
+        if now - self._tidied > 1:
+            self._tidied = now
+            self._lapsed = {id_: until for id_, until in self._lapsed.items() if until >= now}
+        self._lapsed[lock_id] = end
+
+    def lapsed(self, lock_id: str) -> bool:
+        return lock_id in self._lapsed
 
     def sweep(self) -> None:
         """Find the locks whose time has come."""

@@ -46,7 +46,7 @@ def _granted(core: Core, conn: Connection, call: Call | None, frame: Frame) -> N
     known = core.held.get(lock_id)
     if call is None:
         # A repeat, as the same place was asked for more than once; or nobody's.
-        if known is None and not _releasing(core, lock_id):
+        if known is None and not core.lapsed(lock_id) and not _releasing(core, lock_id):
             core.give_back(name, lock_id)
         return
     if known is not None or not call.wanted:

@@ -129,6 +129,8 @@ class Lease:
                 self.renewal.cancel()
             if self.core.held.get(self.lock_id) is self:
                 del self.core.held[self.lock_id]
+            if state is State.LOST:
+                self.core.lapse(self.lock_id, self.ends_last)
             for told in watchers:
                 told()
 

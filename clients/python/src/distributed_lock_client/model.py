@@ -272,8 +272,8 @@ class Renewal:
 class Event:
     """Something that happened to a lock.
 
-    ``kind`` is granted, released, expired, renewed, force_released, queued, dequeued or deadlock; or gap, where some
-    may have been missed: read the state anew. Whose: the former holder's for expired and force_released.
+    ``kind`` is granted, released, expired, renewed, force_released, queued, dequeued or deadlock; quarantine, which is
+    about no lock, for those who name it; or gap, where some may have been missed: read the state anew. Whose: the former holder's for expired and force_released.
     """
 
     kind: str
@@ -286,6 +286,8 @@ class Event:
     seq: int = 0
     reason: str = ""
     cycle: tuple[CycleStep, ...] = field(default=())
+    #: What is left of a quarantine; 0 at its end.
+    seconds: float = 0
 
     @classmethod
     def read(cls, o: Mapping[str, Any]) -> Event:
@@ -299,4 +301,5 @@ class Event:
             o.get("seq") or 0,
             o.get("reason") or "",
             tuple(CycleStep.read(s) for s in listed(o.get("cycle"))),
+            o.get("seconds") or 0,
         )

@@ -42,6 +42,10 @@ final class Core {
     final Teller teller = new Teller(this);
     final Rest rest;
     final Map<String, Hold> held = new HashMap<>();
+    /** The locks that were lost, until their leases have surely ended; and when those that had were taken out. */
+    private final Map<String, Long> lapsed = new HashMap<>();
+
+    private long tidied = Moment.now();
     final Set<Subscriber> subscribers = new HashSet<>();
     final Set<Acquiring> acquiring = new HashSet<>();
     /** How long one frame asks to wait at most; a longer wait is asked for anew before that ends. */
@@ -169,6 +173,23 @@ final class Core {
     /** Why no call can be made, or null. */
     LockException refusal() {
         return guard.get(() -> closed ? Problem.closed() : null);
+    }
+
+    /**
+     * Keeps the id of a lock that was lost until its lease has surely ended: the service may tell of the grant once more
+     * until then, and it is not to be given back before its end, which somebody may rely on. The guard is held.
+     */
+    void lapse(String lockId, long end) {
+        long now = Moment.now();
+        if (now - tidied > Moment.SECOND) {
+            tidied = now;
+            lapsed.values().removeIf(until -> now - until > 0);
+        }
+        lapsed.put(lockId, end);
+    }
+
+    boolean lapsed(String lockId) {
+        return lapsed.containsKey(lockId);
     }
 
     /** Finds the locks whose time has come, whatever became of their timers. The guard is held. */

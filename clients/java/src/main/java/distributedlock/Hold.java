@@ -152,6 +152,7 @@ final class Hold {
         }
         loss = reason;
         end(State.LOST);
+        core.lapse(lockId, lease.endsLast());
         core.guard.later(() -> hooks.forEach(Runnable::run));
         listeners.forEach(this::tell);
         core.warn("lock \"{0}\" is lost: {1}", request.name, reason);

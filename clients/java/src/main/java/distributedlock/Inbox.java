@@ -80,6 +80,7 @@ final class Inbox {
         Hold known = core.held.get(g.lockId());
         if (k == null) {
             if (known == null
+                    && !core.lapsed(g.lockId())
                     && !core.calls.releasing(g.lockId())) { // else a repeat: the place was asked for more than once
                 core.calls.giveBack(g.name(), g.lockId());
             }

@@ -142,6 +142,7 @@ class FrameVectorsTest {
             told.put("at", e.at());
             told.put("reason", e.reason());
             told.put("cycle", Vectors.onWire(e.cycle()));
+            told.put("seconds", e.seconds());
             assertInstanceOf(Subscription.class, s);
             return told;
         }
