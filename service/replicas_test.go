@@ -45,7 +45,7 @@ func (f *fleet) free(n *member, name string) {
 	f.t.Helper()
 	st, err := n.Status(f.t.Context(), name, 10)
 	if err != nil || st.Locked() {
-		f.t.Errorf("%s is held: %+v, %v", name, st.Holders, err)
+		f.t.Fatalf("%s is held: %+v, %v", name, st.Holders, err)
 	}
 }
 
@@ -76,7 +76,7 @@ func TestReplicaMissing(t *testing.T) {
 	f.confirms(false)
 	for i, q := range []*queue.Request{request("y", "new", time.Minute, 0), request("y", "newer", time.Minute, time.Minute)} {
 		if g, _, err := nodes[i].Acquire(t.Context(), q); !takenBack(err) {
-			t.Errorf("%s: %+v, %v", q.Client, g, err)
+			t.Fatalf("%s: %+v, %v", q.Client, g, err)
 		}
 		f.free(nodes[0], "y")
 	}

@@ -3,6 +3,12 @@ package planted
 // lossMistakes are of what is done where Redis may have forgotten something: quarantines.
 func lossMistakes() []mistake {
 	return []mistake{
+		{name: "a grant that replicas lack is told of", breaks: "exclusion after a failover, `REDIS_WAIT_REPLICAS`", room: "service", test: "TestReplicaMissing", says: "new: {", edits: []edit{
+			{"queue/replicas.go", "unkept[i] = err != nil || n < int64(s.opts.Replicas)", "unkept[i] = (err != nil || n < int64(s.opts.Replicas)) && !{PLANTED}"},
+		}},
+		{name: "a grant that replicas lack is not taken back", breaks: "no grant that nobody has, `REDIS_WAIT_REPLICAS`", room: "service", test: "TestReplicaMissing", says: "y is held", edits: []edit{
+			{"service/effects.go", "return errors.Is(err, queue.ErrNotReplicated) && errors.Is(err, queue.ErrUnavailable)", "return errors.Is(err, queue.ErrNotReplicated) && errors.Is(err, queue.ErrUnavailable) && !{PLANTED}"},
+		}},
 		{name: "the line is served in a quarantine", breaks: "exclusion after a failover", room: "queue", test: "TestAnotherLife", says: "released: ", edits: []edit{
 			{"queue/lua/lib.lua", "      if withheld() then return bar(lock) end\n", ""},
 		}},

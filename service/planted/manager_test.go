@@ -28,7 +28,7 @@ func managerMistakes() []mistake {
 			{"service/acquire.go", "\tif q.Earlier {\n", "\tif q.Earlier || {PLANTED} {\n"},
 		}},
 		{name: "what could not be cancelled is forgotten", breaks: "no grant after cancel", room: "service", test: "TestUndo", says: endless, limit: 6 * time.Second, edits: []edit{
-			{"service/beat.go", "\tfor _, q := range m.undone.take() {\n", "\tfor _, q := range m.undone.take() {\n\t\tif {PLANTED} {\n\t\t\tcontinue\n\t\t}\n"},
+			{"service/beat.go", "\tfor _, u := range m.undone.take() {\n", "\tfor _, u := range m.undone.take() {\n\t\tif {PLANTED} {\n\t\t\tcontinue\n\t\t}\n"},
 		}},
 		{name: "a grant that nobody waits for is kept", breaks: "no grant after cancel", room: "service", test: "TestHandedToNobody", says: "given back", edits: []edit{
 			{"service/effects.go", "m.tasks.Go(func() { m.giveUp(&queue.Request{", "m.tasks.Go(func() {\n\t\t\t\tif {PLANTED} {\n\t\t\t\t\treturn\n\t\t\t\t}\n\t\t\t\tm.giveUp(&queue.Request{"},
