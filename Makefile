@@ -91,8 +91,8 @@ faults: setup ## nodes, Redis, Sentinels and networks are hurt, and the promises
 	go run ./scripts/faults $(ARGS)
 
 .PHONY: faults-long
-faults-long: setup ## the same until HISTORIES (10000) are checked, hours at most FOR (24h)
-	go run ./scripts/faults -rounds 10 -histories $(or $(HISTORIES),10000) -for $(or $(FOR),24h) $(ARGS)
+faults-long: setup ## the same until HISTORIES (10000) are checked, FLEETS (4) at once: an hour, at most FOR (24h)
+	go run ./scripts/faults -rounds 10 -fleets $(or $(FLEETS),4) -histories $(or $(HISTORIES),10000) -for $(or $(FOR),24h) $(ARGS)
 
 .PHONY: microbench
 microbench: setup ## the benchmarks of packages PKG (all), with allocations

@@ -61,14 +61,16 @@ func (s *Store) beat(ctx context.Context, counters map[string]int64) (pulses []P
 	if err != nil {
 		return nil, false, err
 	}
-	cmds := make(rueidis.Commands, 0, 2*s.keys.partitions)
+	begin := time.Now()
+	gap := s.gap(begin)
+	cmds := append(make(rueidis.Commands, 0, 3*s.keys.partitions), gap...)
 	for _, base := range s.keys.bases {
 		// A read that moves the key's end is allowed even where Redis is out of memory; a SET would not be.
 		cmds = append(cmds,
 			s.client.B().Getex().Key(base+keyNode+s.opts.Node).Px(nodeTTL).Build(),
 			s.client.B().Zrange().Key(base+keyDue).Min("0").Max("0").Withscores().Build())
 	}
-	res := s.client.DoMulti(ctx, cmds...)
+	res := s.client.DoMulti(ctx, cmds...)[len(gap):]
 	pulses = make([]Pulse, s.keys.partitions)
 	var shown rueidis.Commands
 	for p := range pulses {
@@ -84,6 +86,7 @@ func (s *Store) beat(ctx context.Context, counters map[string]int64) (pulses []P
 			return pulses, false, readError("SET", err)
 		}
 	}
+	s.beaten.Store(&begin)
 	s.links.fine()
 	if err := s.moved(ctx, pulses); err != nil {
 		return pulses, false, err
@@ -96,6 +99,16 @@ func (s *Store) beat(ctx context.Context, counters map[string]int64) (pulses []P
 	}
 	told, err = s.tell(ctx, counters)
 	return pulses, told, err
+}
+
+// gap tells the scripts that Redis was away, if it was: before any of them looks at claims that ran out meanwhile.
+func (s *Store) gap(now time.Time) (cmds rueidis.Commands) {
+	if last := s.beaten.Load(); last != nil && now.Sub(*last) > away {
+		for _, base := range s.keys.bases {
+			cmds = append(cmds, s.client.B().Set().Key(base+keyAway).Value(s.opts.Node).Px(claim).Build())
+		}
+	}
+	return cmds
 }
 
 // tell adds to the fleet's counters.
@@ -172,16 +185,53 @@ func (s *Store) Leave(ctx context.Context) error {
 	return nil
 }
 
+// others are the nodes of the fleet but this one.
+func (s *Store) others(ctx context.Context) ([]string, error) {
+	nodes, err := s.client.Do(ctx, s.client.B().Hkeys().Key(s.keys.bases[0]+keyFleet).Build()).AsStrSlice()
+	if err != nil {
+		return nil, readError("HKEYS", err)
+	}
+	return slices.DeleteFunc(nodes, func(n string) bool { return n == s.opts.Node }), nil
+}
+
+// Complete reports whether all nodes of the fleet show themselves, in every partition: the master of one may have been
+// replaced while those of the others went on.
+func (s *Store) Complete(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
+	defer cancel()
+	nodes, err := s.others(ctx)
+	if err != nil || len(nodes) == 0 {
+		return err == nil, err
+	}
+	cmds := make(rueidis.Commands, 0, s.keys.partitions)
+	for _, base := range s.keys.bases {
+		keys := make([]string, len(nodes))
+		for i, n := range nodes {
+			keys[i] = base + keyNode + n
+		}
+		cmds = append(cmds, s.client.B().Exists().Key(keys...).Build())
+	}
+	for _, r := range s.client.DoMulti(ctx, cmds...) {
+		there, err := r.AsInt64()
+		if err != nil {
+			return false, readError("EXISTS", err)
+		}
+		if there < int64(len(nodes)) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // Dead are the nodes of the fleet that no longer show themselves. They stay in the fleet until [Store.Forget].
 func (s *Store) Dead(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
 	defer cancel()
 	home := s.keys.bases[0]
-	nodes, err := s.client.Do(ctx, s.client.B().Hkeys().Key(home+keyFleet).Build()).AsStrSlice()
+	nodes, err := s.others(ctx)
 	if err != nil {
-		return nil, readError("HKEYS", err)
+		return nil, err
 	}
-	nodes = slices.DeleteFunc(nodes, func(n string) bool { return n == s.opts.Node })
 	keys := make([]string, len(nodes))
 	for i, n := range nodes {
 		keys[i] = home + keyNode + n

@@ -19,6 +19,7 @@ import (
 //	dl:{7}:contended                      set: the locks that somebody waits for
 //	dl:{7}:ticket                         string: the last ticket drawn
 //	dl:{7}:node:ID                        string: that node is there; "claim" if it may have grants; ends when it is silent for nodeTTL
+//	dl:{7}:away                           string: Redis did not answer for long until just now; ends when all nodes should be back
 //	dl:{7}:grants:ID                      set: "NAME\nlockId" granted to that node's waiters, not yet claimed; and
 //	                                      "NAME\nlockId\ncycle" for one that was failed
 //	dl:{7}:moves                          set: the nodes that want to hear of the next move of a line
@@ -61,6 +62,7 @@ const (
 	keyTurn      = "turn:"
 	keyEra       = "era"
 	keyBarred    = "quarantine"
+	keyAway      = "away"
 )
 
 // The times that the scripts and the nodes agree on.
@@ -71,6 +73,9 @@ const (
 	nodeTTL = 3500 * time.Millisecond
 	// claim is how long a grant to another node waits for that node. A live node beats, and looks, twice in it.
 	claim = 2500 * time.Millisecond
+	// away is how long Redis was away, at the least, when claims may have run out that nobody could make. Who was silent for
+	// less than lively has been there meanwhile; a call that took longer than slow may have waited for Redis to wake.
+	away, lively, slow = 2 * Beat, Beat + 300*time.Millisecond, 500 * time.Millisecond
 	// retain is how long a holder's record outlives its lease, so that the expiry can say who lost what.
 	retain = 10 * time.Second
 	// batch is the most that one script does at one go.
@@ -81,11 +86,11 @@ const (
 var prelude = fmt.Sprintf(`local LOCK, QUEUE, WAITERS, PARKED, NAMES, DUE, CONTENDED = %q, %q, %q, %q, %q, %q, %q
 local TICKET, NODE, GRANTS, EVENTS = %q, %q, %q, %q
 local MOVES, WATCHED, SESSION, HOME, SESSIONS, LOST = %q, %q, %q, %q, %q, %q
-local ERA, QUARANTINE = %q, %q
-local CLAIM, RETAIN, BATCH = %d, %d, %d
+local ERA, QUARANTINE, AWAY = %q, %q, %q
+local CLAIM, RETAIN, BATCH, LIVELY = %d, %d, %d, %d
 `, keyLock, keyQueue, keyWaiters, keyParked, keyNames, keyDue, keyContended, keyTicket, keyNode, keyGrants, keyEvents,
-	keyMoves, keyWatched, keySession, keyHome, keySessions, keyLost, keyEra, keyBarred,
-	claim.Milliseconds(), retain.Milliseconds(), batch)
+	keyMoves, keyWatched, keySession, keyHome, keySessions, keyLost, keyEra, keyBarred, keyAway,
+	claim.Milliseconds(), retain.Milliseconds(), batch, (nodeTTL - lively).Milliseconds())
 
 // keyspace names the keys of one store.
 type keyspace struct {

@@ -42,7 +42,7 @@ func makeScript(name, shebang, body string, opts *Options) script {
 	for _, part := range []string{"clock", "short", "head", "lib", "acquire", "release"} {
 		body = strings.Replace(body, "-- include "+part+"\n", source(part), 1)
 	}
-	text := prelude + fmt.Sprintf("local WITHHOLD = %d\n", opts.Quarantine.Milliseconds()) + body
+	text := prelude + fmt.Sprintf("local WITHHOLD, PROMPT = %d, %d\n", opts.Quarantine.Milliseconds(), (opts.CommandTimeout-slow).Milliseconds()) + body
 	if opts.Patch != nil {
 		text = opts.Patch(name, text)
 	}

@@ -59,6 +59,8 @@ type Store struct {
 	// instances are which Redis was last known to answer: see instancesNow.
 	instances atomic.Pointer[[]string]
 	owed      owed
+	// beaten is when the last beat that came through began.
+	beaten atomic.Pointer[time.Time]
 	// clocks are those of the partitions' masters in a cluster.
 	clocks []redisClock
 	// eras are the lives of the masters that the partitions' scripts are for, nil where no quarantine is wanted.

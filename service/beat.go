@@ -133,7 +133,7 @@ const (
 // all wait for the others first.
 func (m *Manager) rollCall(ctx context.Context, pulses []queue.Pulse) {
 	for end := time.Now().Add(rollCallMost); ctx.Err() == nil && time.Now().Before(end); m.pause(ctx, rollCallTime/8) {
-		if missing, err := m.store.Dead(ctx); err == nil && len(missing) == 0 {
+		if all, err := m.store.Complete(ctx); err == nil && all {
 			break
 		}
 	}

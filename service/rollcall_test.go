@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,6 +41,10 @@ func TestLateNodeIsWaitedFor(t *testing.T) {
 		t.Parallel()
 		lateNode(t, time.Minute, false)
 	})
+	t.Run("one master of several", func(t *testing.T) {
+		t.Parallel()
+		lateNode(t, 300*time.Millisecond, false, "dl:{0}:node:*")
+	})
 	t.Run("free", func(t *testing.T) {
 		t.Parallel()
 		lateNode(t, 300*time.Millisecond, false)
@@ -50,7 +55,7 @@ func TestLateNodeIsWaitedFor(t *testing.T) {
 	})
 }
 
-func lateNode(t *testing.T, lease time.Duration, cancels bool) {
+func lateNode(t *testing.T, lease time.Duration, cancels bool, but ...string) {
 	f := newFleet(t, embedded.TCP())
 	early, first := gated(t, f)
 	late, second := gated(t, f)
@@ -75,7 +80,7 @@ func lateNode(t *testing.T, lease time.Duration, cancels bool) {
 		t.Skip("the machine is too slow: the lease ended before its time")
 	}
 	f.eventually("both nodes know that Redis is away", 10*time.Second, func() bool { return !early.up.Load() && !late.up.Load() })
-	forgetNodes(f)
+	forgetNodes(f, but...)
 	if lease < time.Second {
 		f.eventually("the lease is over", 5*time.Second, func() bool { return time.Since(begin) > lease+50*time.Millisecond })
 	}
@@ -99,13 +104,59 @@ func lateNode(t *testing.T, lease time.Duration, cancels bool) {
 	}
 }
 
-// forgetNodes has all nodes count as gone.
-func forgetNodes(f *fleet) {
+// TestPromiseOutlivesRedis has Redis hang between a grant and its claim by the waiter's node: when it wakes, the node has
+// its grant still, however quickly another one looks.
+func TestPromiseOutlivesRedis(t *testing.T) {
+	for _, hangs := range []time.Duration{claimTime + 200*time.Millisecond, 4500 * time.Millisecond} {
+		t.Run(hangs.String(), func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, embedded.TCP())
+			early := f.node()
+			late, way := gated(t, f)
+			holder := request("x", "holder", time.Minute, 0)
+			if _, _, err := early.Acquire(t.Context(), holder); err != nil {
+				t.Fatal(err)
+			}
+			got := waits(f, []*member{late, early}, "x", 4, time.Minute)
+			way.shut.Store(true)
+			way.cut()
+			if _, err := early.Release(t.Context(), "x", "holder", holder.LockID); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.redis.Pause(); err != nil {
+				t.Fatal(err)
+			}
+			way.shut.Store(false)
+			time.Sleep(hangs) //nolint:forbidigo // it hangs for as long
+			if err := f.redis.Resume(); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, got, 4, 10*time.Second, func(a answer) {
+				if err := giveBack(t.Context(), early, "x", a.client, a.LockID, 10*time.Millisecond); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// claimTime is how long a grant waits for its node.
+const claimTime = 2500 * time.Millisecond
+
+// forgetNodes has all nodes count as gone, but where their keys match one of these.
+func forgetNodes(f *fleet, but ...string) {
 	f.t.Helper()
 	c := f.plain()
 	keys, err := f.do(c, "KEYS", "dl:{*}:node:*").AsStrSlice()
 	if err != nil || len(keys) == 0 {
 		f.t.Fatal(keys, err)
+	}
+	for _, pattern := range but {
+		kept, err := f.do(c, "KEYS", pattern).AsStrSlice()
+		if err != nil || len(kept) == 0 {
+			f.t.Fatal(kept, err)
+		}
+		keys = slices.DeleteFunc(keys, func(key string) bool { return slices.Contains(kept, key) })
 	}
 	f.do(c, append([]string{"DEL"}, keys...)...)
 }

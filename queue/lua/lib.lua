@@ -79,6 +79,17 @@ local function lapse(lock, h)
   end
 end
 
+-- slept asks whether Redis was away until just now, so that no node could have claimed what was granted to it: some node
+-- says so (see Store.beat), the calling one has not shown itself for long, or this call was long on its way.
+local sleeping
+local function slept()
+  if sleeping == nil then
+    local left = redis.call('PTTL', base .. NODE .. me)
+    sleeping = now > notAfter - PROMPT or left >= 0 and left < LIVELY or redis.call('EXISTS', base .. AWAY) == 1
+  end
+  return sleeping
+end
+
 -- open reads a lock's record and ends the leases in it that are over, oldest first. flat is the record where it was
 -- read before.
 local function open(name, flat)
@@ -89,6 +100,10 @@ local function open(name, flat)
   lock.listed = #flat > 0
   for i = 1, #flat, 2 do
     local h = parse(flat[i], flat[i + 1])
+    if h.ends <= now and h.state == 'P' and slept() then
+      h.ends = now + CLAIM
+      store(lock, h)
+    end
     if h.ends > now then admit(lock, h) else over[#over + 1] = h end
   end
   table.sort(over, function(a, b) return a.token < b.token end)
