@@ -118,13 +118,12 @@ func (m *Manager) quarantined() {
 		zap.String("why", q.Why), zap.Duration("left", q.Left), zap.Int("partitions", q.Partitions))
 }
 
-// rollCallTime is how long a roll call goes on once all nodes have shown themselves, for them to show their waiting requests. In
-// a cluster, where the driver learns of a new master up to a second late, it is spreadRollCall. For rollCallMost at most, a
-// node that has not shown itself is waited for: it may hear of a new master a second later than others.
+// rollCallTime is how long a roll call goes on once all nodes have shown themselves, for them to show their waiting requests.
+// For rollCallMost at most, a node that has not shown itself is waited for: it may hear of a new master a second later than
+// others, as the driver does in a cluster.
 const (
-	rollCallTime   = queue.Beat / 4
-	spreadRollCall = queue.Beat
-	rollCallMost   = 2 * time.Second
+	rollCallTime = queue.Beat / 4
+	rollCallMost = 2 * time.Second
 )
 
 // rollCall has the node show itself and its waiting requests to a Redis that was away for so long that all nodes count as gone,
@@ -143,10 +142,6 @@ func (m *Manager) rollCall(ctx context.Context, pulses []queue.Pulse) {
 		if m.parts[i].heed(pulse) {
 			signal(m.parts[i].bell)
 		}
-	}
-	if m.store.InCluster() {
-		m.pause(ctx, spreadRollCall)
-		return
 	}
 	m.pause(ctx, rollCallTime)
 }
