@@ -194,29 +194,29 @@ func (s *Store) others(ctx context.Context) ([]string, error) {
 	return slices.DeleteFunc(nodes, func(n string) bool { return n == s.opts.Node }), nil
 }
 
-// Complete reports whether all nodes of the fleet show themselves, in every partition: the master of one may have been
-// replaced while those of the others went on.
-func (s *Store) Complete(ctx context.Context) (bool, error) {
+// Muster shows that the node is there, and reports whether all others of the fleet have shown themselves lately, in every
+// partition: the master of one may have been replaced while those of the others went on, and what it knows of a node may be
+// from before.
+func (s *Store) Muster(ctx context.Context) (complete bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
 	defer cancel()
 	nodes, err := s.others(ctx)
 	if err != nil || len(nodes) == 0 {
 		return err == nil, err
 	}
-	cmds := make(rueidis.Commands, 0, s.keys.partitions)
+	var shows, asks rueidis.Commands
 	for _, base := range s.keys.bases {
-		keys := make([]string, len(nodes))
-		for i, n := range nodes {
-			keys[i] = base + keyNode + n
+		shows = append(shows, s.client.B().Getex().Key(base+keyNode+s.opts.Node).Px(nodeTTL).Build())
+		for _, n := range nodes {
+			asks = append(asks, s.client.B().Pttl().Key(base+keyNode+n).Build())
 		}
-		cmds = append(cmds, s.client.B().Exists().Key(keys...).Build())
 	}
-	for _, r := range s.client.DoMulti(ctx, cmds...) {
-		there, err := r.AsInt64()
+	for _, r := range s.client.DoMulti(ctx, append(shows, asks...)...)[len(shows):] {
+		left, err := r.AsInt64()
 		if err != nil {
-			return false, readError("EXISTS", err)
+			return false, readError("PTTL", err)
 		}
-		if there < int64(len(nodes)) {
+		if left < (nodeTTL - lively).Milliseconds() {
 			return false, nil
 		}
 	}
@@ -259,14 +259,10 @@ func (s *Store) Dead(ctx context.Context) ([]string, error) {
 	return dead, nil
 }
 
-// Forget takes a dead node out of the fleet, once its waiting requests are buried everywhere.
+// Forget takes a dead node out of the fleet, once its waiting requests are buried everywhere, unless it is back.
 func (s *Store) Forget(ctx context.Context, node string) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.CommandTimeout)
-	defer cancel()
-	if err := s.client.Do(ctx, s.client.B().Hdel().Key(s.keys.bases[0]+keyFleet).Field(node).Build()).Error(); err != nil {
-		return explain("HDEL", err)
-	}
-	return nil
+	_, err := s.run(ctx, &s.forget, 0, node)
+	return err
 }
 
 // Bury puts a dead node's waiting requests for a lock aside, each place kept for its grace, and serves the line.

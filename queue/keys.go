@@ -74,8 +74,8 @@ const (
 	// claim is how long a grant to another node waits for that node. A live node beats, and looks, twice in it.
 	claim = 2500 * time.Millisecond
 	// away is how long Redis was away, at the least, when claims may have run out that nobody could make. Who was silent for
-	// less than lively has been there meanwhile; a call that took longer than slow may have waited for Redis to wake.
-	away, lively, slow = 2 * Beat, Beat + 300*time.Millisecond, 500 * time.Millisecond
+	// less than lively has been there meanwhile.
+	away, lively = 2 * Beat, Beat + 300*time.Millisecond
 	// retain is how long a holder's record outlives its lease, so that the expiry can say who lost what.
 	retain = 10 * time.Second
 	// batch is the most that one script does at one go.
@@ -86,10 +86,10 @@ const (
 var prelude = fmt.Sprintf(`local LOCK, QUEUE, WAITERS, PARKED, NAMES, DUE, CONTENDED = %q, %q, %q, %q, %q, %q, %q
 local TICKET, NODE, GRANTS, EVENTS = %q, %q, %q, %q
 local MOVES, WATCHED, SESSION, HOME, SESSIONS, LOST = %q, %q, %q, %q, %q, %q
-local ERA, QUARANTINE, AWAY = %q, %q, %q
+local ERA, QUARANTINE, AWAY, FLEET = %q, %q, %q, %q
 local CLAIM, RETAIN, BATCH, LIVELY = %d, %d, %d, %d
 `, keyLock, keyQueue, keyWaiters, keyParked, keyNames, keyDue, keyContended, keyTicket, keyNode, keyGrants, keyEvents,
-	keyMoves, keyWatched, keySession, keyHome, keySessions, keyLost, keyEra, keyBarred, keyAway,
+	keyMoves, keyWatched, keySession, keyHome, keySessions, keyLost, keyEra, keyBarred, keyAway, keyFleet,
 	claim.Milliseconds(), retain.Milliseconds(), batch, (nodeTTL - lively).Milliseconds())
 
 // keyspace names the keys of one store.

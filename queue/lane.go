@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -50,6 +51,9 @@ func (a *lane) run() {
 
 // send makes the calls and tells what came of them.
 func (a *lane) send(jobs []job) {
+	if jobs = a.fresh(jobs); len(jobs) == 0 {
+		return
+	}
 	a.pack(jobs)
 	head := a.s.head(0)
 	a.cmds = a.cmds[:0]
@@ -75,6 +79,19 @@ func (a *lane) send(jobs []job) {
 		a.tell(r, results[i], time.Since(begin))
 	}
 	clear(a.runs)
+}
+
+// fresh leaves out the calls that stood behind others for so long that Redis must have been away: what is asked of it when
+// it is back goes by what all nodes know then.
+func (a *lane) fresh(jobs []job) []job {
+	now, longest := time.Now(), a.s.opts.patience()
+	return slices.DeleteFunc(jobs, func(j job) bool {
+		waited := now.Sub(j.at)
+		if waited >= longest {
+			a.done(&j, reply{}, errLate, waited)
+		}
+		return waited >= longest
+	})
 }
 
 // load makes a call again whose script Redis did not know.
@@ -171,7 +188,7 @@ func (a *lane) tell(r *run, result rueidis.RedisResult, took time.Duration) {
 			got.unkept, got.Unkept, got.Handed = true, got.Handed, nil
 		}
 		if err == nil && got.word == "late" {
-			if err = a.s.stepped(context.Background(), r.partition, got.micros); err == nil {
+			if err = a.s.late(context.Background(), r.partition, &got, took); err == nil {
 				a.again(j, took)
 				continue
 			}
@@ -180,14 +197,13 @@ func (a *lane) tell(r *run, result rueidis.RedisResult, took time.Duration) {
 	}
 }
 
-// again makes a call once more that Redis found late, though its answer came in time: its clock was stepped, or it is
-// another instance. Nothing was done, and the answer taught us the new time.
+// again makes a call once more that Redis found late: see [Store.late].
 func (a *lane) again(j *job, took time.Duration) {
 	if j.tries++; j.tries < lateTries {
 		a.l.submit(*j)
 		return
 	}
-	a.done(j, reply{}, fmt.Errorf("%w: it was refused as late", ErrUnavailable), took)
+	a.done(j, reply{}, errLate, took)
 }
 
 // failed tells that a run came to nothing. Releases that were refused for the acquires beside them, as Redis is out of

@@ -48,9 +48,10 @@ type job struct {
 	args      []string
 	// done must not wait: all other answers come after it.
 	done func(reply, error)
-	// alone has a release not go together with acquires; tries is how often it was made.
+	// alone has a release not go together with acquires; tries is how often it was made; at is when it was put in line.
 	alone bool
 	tries int
+	at    time.Time
 }
 
 // openLanes connects. Nothing else uses these connections, so that the driver writes and reads on the lane's own goroutine.
@@ -90,6 +91,7 @@ func (l *lanes) reconnect(ctx context.Context) {
 
 // submit puts a call in line; flush sends it, if no lane has taken it before.
 func (l *lanes) submit(j job) {
+	j.at = time.Now()
 	l.mu.Lock()
 	if !l.closed {
 		l.pending = append(l.pending, j)

@@ -21,6 +21,8 @@ type model struct {
 	// Of the call under way: who calls, who therefore is there, and whether anything came free or moved.
 	me           string
 	freed, moved bool
+	// slept is whether the one that calls does not count as there: then it judges nobody, as Redis may have been away.
+	slept bool
 }
 
 type held struct {
@@ -53,7 +55,12 @@ func (m *model) draw() int64 {
 // begin starts a call: leases that are over end. A grant that its node never claimed goes back to its place, put
 // aside, and the node counts as gone.
 func (m *model) begin(me string) {
-	m.me, m.freed, m.moved = me, false, false
+	m.me, m.freed, m.moved, m.slept = me, false, false, !m.there[me]
+	for i := range m.holders {
+		if h := &m.holders[i]; m.slept && !h.claimed && h.ends <= m.now {
+			h.ends = m.now + claim.Milliseconds()
+		}
+	}
 	for _, h := range slices.Clone(m.holders) {
 		if h.ends > m.now {
 			continue
@@ -96,7 +103,7 @@ func (m *model) fits(q *Request) bool {
 func (m *model) serve() {
 	for len(m.line) > 0 && !m.full() {
 		w := m.line[0]
-		listens := m.there[w.node] || w.node == m.me
+		listens := m.there[w.node] || w.node == m.me || m.slept
 		switch {
 		case w.deadline <= m.now:
 		case !listens:

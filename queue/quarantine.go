@@ -200,6 +200,19 @@ func (s *Store) lookAtEra(ctx context.Context, partition int, why string) error 
 	return nil
 }
 
+// errLate is told of a call that was not made, as it came too late to Redis or to its turn.
+var errLate = fmt.Errorf("%w: it did not answer in time", ErrUnavailable)
+
+// late is told of a call that Redis refused as late, and says whether to make it again: if the answer came in time, Redis's
+// clock was set, or it is another instance, and the answer taught us the new time. If it did not, Redis slept, and nothing
+// is to be asked of it before all nodes are back.
+func (s *Store) late(ctx context.Context, partition int, r *reply, took time.Duration) error {
+	if took >= s.opts.patience() {
+		return errLate
+	}
+	return s.stepped(ctx, partition, r.micros)
+}
+
 // stepped is told Redis's time by an answer that refused a call as late. Where the clock has been set, leases may be over
 // before their time: nothing more is granted, and only then does the node go by the new time.
 func (s *Store) stepped(ctx context.Context, partition int, micros int64) error {

@@ -42,7 +42,7 @@ func makeScript(name, shebang, body string, opts *Options) script {
 	for _, part := range []string{"clock", "short", "head", "lib", "acquire", "release"} {
 		body = strings.Replace(body, "-- include "+part+"\n", source(part), 1)
 	}
-	text := prelude + fmt.Sprintf("local WITHHOLD, PROMPT = %d, %d\n", opts.Quarantine.Milliseconds(), (opts.CommandTimeout-slow).Milliseconds()) + body
+	text := prelude + fmt.Sprintf("local WITHHOLD = %d\n", opts.Quarantine.Milliseconds()) + body
 	if opts.Patch != nil {
 		text = opts.Patch(name, text)
 	}
@@ -77,15 +77,13 @@ func (s *Store) run(ctx context.Context, sc *script, partition int, args ...stri
 		if s.opts.Observe != nil {
 			s.opts.Observe(sc.name, time.Since(begin), err)
 		}
-		// Redis found itself later than allowed, though the answer came in time: its clock was stepped, or it is
-		// another instance. Nothing was done, and the answer taught us the new time.
 		if err != nil || r.word != "late" {
 			return r, err
 		}
 		if attempt == lateTries-1 {
-			return r, fmt.Errorf("%w: %s was refused as late", ErrUnavailable, sc.name)
+			return r, errLate
 		}
-		if err := s.stepped(ctx, partition, r.micros); err != nil {
+		if err := s.late(ctx, partition, &r, time.Since(begin)); err != nil {
 			return r, err
 		}
 	}

@@ -73,8 +73,11 @@ type Store struct {
 
 	// returns is calls for releases alone, which are done even where Redis is out of memory.
 	calls, returns, renew, cancel, claim, due, force, bury, status, stats script
-	session, resume, detach, orphan, look, fail                           script
+	session, resume, detach, orphan, forget, look, fail                   script
 }
+
+// patience is how long a call may be on its way before Redis must be taken to have been away.
+func (o *Options) patience() time.Duration { return o.CommandTimeout * 2 / 3 }
 
 // ErrSetup is returned by Open for a store that this node must not use: too old a Redis, or another number of
 // partitions.
@@ -140,7 +143,7 @@ func (s *Store) load() {
 	for name, sc := range map[string]*script{"calls": &s.calls, "renew": &s.renew,
 		"cancel": &s.cancel, "claim": &s.claim, "due": &s.due, "force": &s.force, "bury": &s.bury,
 		"status": &s.status, "stats": &s.stats, "session": &s.session, "resume": &s.resume, "detach": &s.detach,
-		"orphan": &s.orphan, "look": &s.look, "fail": &s.fail} {
+		"orphan": &s.orphan, "forget": &s.forget, "look": &s.look, "fail": &s.fail} {
 		*sc = loadScript(name, &s.opts)
 		s.scripts = append(s.scripts, sc)
 	}

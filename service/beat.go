@@ -131,10 +131,12 @@ const (
 // come back would else pass over the waiting requests of the others. Asking for a place again serves the line, too, so that
 // all wait for the others first.
 func (m *Manager) rollCall(ctx context.Context, pulses []queue.Pulse) {
-	for end := time.Now().Add(rollCallMost); ctx.Err() == nil && time.Now().Before(end); m.pause(ctx, rollCallTime/8) {
-		if all, err := m.store.Complete(ctx); err == nil && all {
+	wait := rollCallTime / 8
+	for end := time.Now().Add(rollCallMost); ctx.Err() == nil && time.Now().Before(end); wait = min(2*wait, rollCallTime/2) {
+		if all, err := m.store.Muster(ctx); err == nil && all {
 			break
 		}
+		m.pause(ctx, wait)
 	}
 	m.calling.Store(true)
 	defer m.calling.Store(false)
@@ -192,10 +194,6 @@ func (m *Manager) bury(ctx context.Context, dead []string) error {
 			return err
 		}
 		if err := m.store.StrikeNode(ctx, node); err != nil {
-			return err
-		}
-		// It may have come back meanwhile, and be one of the fleet again.
-		if still, err := m.store.Dead(ctx); err != nil || !slices.Contains(still, node) {
 			return err
 		}
 		if err := m.store.Forget(ctx, node); err != nil {

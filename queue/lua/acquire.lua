@@ -85,6 +85,13 @@ local function acquire(at)
 
   if not ticket and lock.count > 0 and lock.limit ~= want.limit then return finish('limit', lock, {lock.limit}) end
 
+  -- A place that is gone, or that came to a grant which ran out before anybody was told of it, is where its ticket says.
+  if not ticket and restore > 0 then
+    ticket = int(restore)
+    stand(ticket, int(micros))
+    emit('queued', name, want, 0)
+  end
+
   -- Dead weight at the head must not keep out somebody who is there.
   lock.waiting = redis.call('ZCARD', lock.queue)
   if lock.waiting > 0 and not full(lock) then
@@ -99,7 +106,7 @@ local function acquire(at)
   end
 
   local till = (not ticket or wait == 0) and withheld()
-  if till and restore == 0 and (wait > 0 or not full(lock)) and now + wait <= till then return finish('withheld', lock, {till}) end
+  if till and (wait > 0 or not full(lock)) and now + wait <= till then return finish('withheld', lock, {till}) end
   if not till and (not ticket or wait == 0) and lock.waiting == 0 and fits(lock, want) then
     if ticket then
       redis.call('DEL', parked)
@@ -113,19 +120,13 @@ local function acquire(at)
   if ticket then
     position = redis.call('ZRANK', lock.queue, member) + 1
   else
-    if lock.waiting >= most and restore == 0 then return finish('full', lock, sample(lock)) end
-    ticket = restore > 0 and int(restore) or draw()
+    if lock.waiting >= most then return finish('full', lock, sample(lock)) end
+    ticket = draw()
     stand(ticket, int(micros))
     emit('queued', name, want, 0)
     position = lock.waiting + 1
     lock.waiting = nil
     if till then bar(lock) end
-    if restore > 0 then
-      if not full(lock) then pump(lock) end
-      mine = lock.holders[want.id]
-      if mine then return granted(mine) end
-      position = redis.call('ZRANK', lock.queue, member) + 1
-    end
   end
   local rest = sample(lock)
   table.insert(rest, 1, ticket)

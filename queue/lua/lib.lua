@@ -63,6 +63,17 @@ local function drop(lock, h, kind, reason)
   lock.changed, lock.freed = true, lock.freed or micros
 end
 
+-- slept asks whether Redis was away until just now, so that no node could show itself or claim what was granted to it: some
+-- node says so (see Store.beat), or the calling one has not been there itself since.
+local sleeping
+local function slept()
+  if sleeping == nil then
+    local left = redis.call('PTTL', base .. NODE .. me)
+    sleeping = redis.call('EXISTS', base .. AWAY) == 1 or left < LIVELY and left ~= -1
+  end
+  return sleeping
+end
+
 -- lapse ends a lease that is over. A grant that its node never claimed was none: that node is not there, so its
 -- request keeps its place aside, and its other requests are skipped until it shows itself again.
 local function lapse(lock, h)
@@ -77,17 +88,6 @@ local function lapse(lock, h)
     ended = ended + 1
     drop(lock, h, 'expired')
   end
-end
-
--- slept asks whether Redis was away until just now, so that no node could have claimed what was granted to it: some node
--- says so (see Store.beat), the calling one has not shown itself for long, or this call was long on its way.
-local sleeping
-local function slept()
-  if sleeping == nil then
-    local left = redis.call('PTTL', base .. NODE .. me)
-    sleeping = now > notAfter - PROMPT or left >= 0 and left < LIVELY or redis.call('EXISTS', base .. AWAY) == 1
-  end
-  return sleeping
 end
 
 -- open reads a lock's record and ends the leases in it that are over, oldest first. flat is the record where it was
@@ -149,7 +149,7 @@ end
 -- lives asks whether a node shows itself, and in the same step leaves it a word to look for grants at its next beat.
 local function lives(node)
   if living[node] == nil then
-    living[node] = redis.call('SET', base .. NODE .. node, 'claim', 'XX', 'KEEPTTL') ~= false
+    living[node] = redis.call('SET', base .. NODE .. node, 'claim', 'XX', 'KEEPTTL') ~= false or slept()
   end
   return living[node]
 end

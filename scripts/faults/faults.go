@@ -58,6 +58,8 @@ var (
 	two      = setup{nodes: 2}
 	watched  = setup{nodes: 2, fleet: true}
 
+	clustered = setup{nodes: 2, cluster: true}
+
 	// With the quarantine, no lock is granted for the longest lease after a loss.
 	quarantine     = []string{"FAILOVER_QUARANTINE=on", "MAX_TIMEOUT=3", "DEFAULT_TIMEOUT=3"}
 	careful        = setup{nodes: 2, settings: quarantine}
@@ -103,6 +105,10 @@ var faults = []fault{
 	{name: "failover-kill-quarantine", about: "kill -9 of the master, `FAILOVER_QUARANTINE=on`", on: carefulWatched, loses: true, kept: true, strict: true, settle: quarantined, strike: failoverKill},
 	{name: "failover-hand-quarantine", about: "SENTINEL FAILOVER, `FAILOVER_QUARANTINE=on`", on: carefulWatched, loses: true, kept: true, strict: true, settle: quarantined, strike: failoverHand},
 	{name: "sentinels-down", about: "all Sentinels killed, and back", on: watched, strike: sentinelsDown},
+	{name: "cluster-kill", about: "kill -9 of a master of a Cluster", on: clustered, loses: true, strike: clusterKill},
+	{name: "cluster-stop", about: "SIGSTOP of a master of a Cluster, SIGCONT after the promotion", on: clustered, loses: true, strike: clusterStop},
+	{name: "cluster-hand", about: "CLUSTER FAILOVER", on: clustered, strike: clusterHand},
+	{name: "cluster-move", about: "slots of a Cluster move to another master", on: clustered, strike: clusterMove},
 	{name: "drop", about: "Redis's answers to a node are lost for up to 2 s", on: two, strike: links(one, drop, 100*time.Millisecond, 2*time.Second)},
 	{name: "blackhole", about: "nothing passes between a node and Redis for up to 6 s", on: two, strike: links(one, hole, time.Second, 6*time.Second)},
 	{name: "delay", about: "Redis is 10 to 100 ms away for 2 s", on: two, strike: links(all, delay, time.Second, 2*time.Second)},

@@ -123,10 +123,10 @@ func exclusion(h *history, v *verdict, acts []*act) {
 			continue
 		}
 		var held []lease
-		oldest := one.from
+		oldest := one.from // the earliest moment at which one of the others may have been granted
 		for _, o := range now {
 			held = append(held, lease{shared: o.shared})
-			oldest = min(oldest, o.from)
+			oldest = min(oldest, o.call)
 		}
 		switch {
 		case room(held, one.act):

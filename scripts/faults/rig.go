@@ -13,9 +13,10 @@ import (
 
 // setup is what a fault needs to happen to.
 type setup struct {
-	// fleet is whether there is a master with replicas and Sentinels, rather than one Redis with a proxy for each node.
-	fleet bool
-	nodes int
+	// fleet is whether there is a master with replicas and Sentinels, cluster whether there is a Redis Cluster, rather than one
+	// Redis with a proxy for each node.
+	fleet, cluster bool
+	nodes          int
 	// args are the one Redis's, settings the nodes'.
 	args, settings []string
 }
@@ -26,9 +27,10 @@ type rig struct {
 	dir   string
 	nodes []*node
 	// redis is the one Redis, links the proxies of the nodes to it.
-	redis *embedded.Server
-	links []*proxy
-	fleet *fleet
+	redis   *embedded.Server
+	links   []*proxy
+	fleet   *fleet
+	cluster *cluster
 	// doors are the proxies before the nodes, a row for each client.
 	doors [][]*proxy
 }
@@ -79,6 +81,10 @@ func (r *rig) startRedis(ctx context.Context) (err error) {
 		r.fleet, err = startFleet(ctx)
 		return err
 	}
+	if r.setup.cluster {
+		r.cluster, err = startCluster(ctx)
+		return err
+	}
 	data := filepath.Join(r.dir, "redis")
 	if err := os.Mkdir(data, 0o700); err != nil {
 		return err
@@ -100,9 +106,12 @@ func (r *rig) awaitGrants(ctx context.Context) error {
 
 func (r *rig) addNode(ctx context.Context, binary string) error {
 	var settings []string
-	if r.fleet != nil {
+	switch {
+	case r.fleet != nil:
 		settings = []string{"REDIS_SENTINELS=" + r.fleet.addrs(), "REDIS_MASTER_NAME=" + masterName}
-	} else {
+	case r.cluster != nil:
+		settings = []string{"REDIS_CLUSTER=" + r.cluster.addrs()}
+	default:
 		link, err := newProxy(ctx, r.redis.Addr(), true)
 		if err != nil {
 			return err
@@ -139,11 +148,7 @@ func (r *rig) mend(ctx context.Context) error {
 	for _, l := range r.links {
 		l.set(pass, 0)
 	}
-	if r.fleet != nil {
-		if err := r.fleet.rejoin(ctx); err != nil {
-			return err
-		}
-	} else if err := revive(ctx, r.redis); err != nil {
+	if err := r.mendRedis(ctx); err != nil {
 		return err
 	}
 	for _, n := range r.nodes {
@@ -157,6 +162,16 @@ func (r *rig) mend(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (r *rig) mendRedis(ctx context.Context) error {
+	switch {
+	case r.fleet != nil:
+		return r.fleet.rejoin(ctx)
+	case r.cluster != nil:
+		return r.cluster.rejoin(ctx)
+	}
+	return revive(ctx, r.redis)
 }
 
 func (r *rig) end() error {
@@ -174,6 +189,9 @@ func (r *rig) end() error {
 	var errs []error
 	if r.fleet != nil {
 		errs = append(errs, r.fleet.stop())
+	}
+	if r.cluster != nil {
+		errs = append(errs, r.cluster.stop())
 	}
 	if r.redis != nil {
 		errs = append(errs, r.redis.Kill(), r.redis.Stop())
