@@ -15,6 +15,9 @@ import (
 // longestWait is how long a live waiter at the head may wait for a free lock, whatever messages are lost.
 const longestWait = 3 * time.Second
 
+// onItsWay is how long an answer may be on its way: what it tells of was done that much earlier.
+const onItsWay = 100 * time.Millisecond
+
 // relearn is how long after a loss of all data a node may go without knowing of it, a beat and the time for it: until
 // then, Redis does not know the node, and whoever waits there is passed over.
 const relearn = queue.Beat + 300*time.Millisecond
@@ -126,7 +129,7 @@ func exclusion(h *history, v *verdict, acts []*act) {
 		oldest := one.from // the earliest moment at which one of the others may have been granted
 		for _, o := range now {
 			held = append(held, lease{shared: o.shared})
-			oldest = min(oldest, o.call)
+			oldest = min(oldest, max(o.call, o.from-onItsWay))
 		}
 		switch {
 		case room(held, one.act):
