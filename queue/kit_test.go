@@ -144,7 +144,7 @@ func (w *world) clock(by time.Duration) {
 func (w *world) alive(nodes ...string) {
 	w.t.Helper()
 	for _, n := range nodes {
-		w.do("SET", "dl:{0}:node:"+n, "here")
+		w.do("SET", "dl:{0}:node:"+n, "here", "PX", "3600000")
 	}
 }
 

@@ -84,7 +84,7 @@ func TestSessionScripts(t *testing.T) {
 			return fmt.Sprintf("renewed %d\n", r.Renewed) + sayResult("due", r.Effects, err)
 		}},
 		{"its lock came while its node was gone", then(mixed(), dead("a"), func(w *world) {
-			w.do("SET", "dl:{0}:node:a", "here")
+			w.do("SET", "dl:{0}:node:a", "here", "PX", "3600000")
 			if _, _, err := w.store("b").Release(context.Background(), "x", "other", "L-other"); err != nil {
 				w.t.Fatal(err)
 			}

@@ -49,7 +49,7 @@ func (w *world) ends(key string) string {
 		}
 		return ", never ends"
 	}
-	if ms := w.int("PTTL", key); ms > 0 {
+	if ms := w.int("PTTL", key); ms > 0 && !strings.HasPrefix(key, "dl:{0}:node:") {
 		return fmt.Sprintf(", lives %ds", (ms+999)/1000)
 	}
 	return ""

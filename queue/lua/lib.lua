@@ -69,7 +69,7 @@ local sleeping
 local function slept()
   if sleeping == nil then
     local left = redis.call('PTTL', base .. NODE .. me)
-    sleeping = redis.call('EXISTS', base .. AWAY) == 1 or left < LIVELY and left ~= -1
+    sleeping = redis.call('EXISTS', base .. AWAY) == 1 or left < LIVELY
   end
   return sleeping
 end
