@@ -160,7 +160,7 @@ func redisStop(ctx context.Context, s *stage) error {
 // commands are run one to three times, a moment apart.
 func commands(all ...[]string) func(ctx context.Context, s *stage) error {
 	return func(ctx context.Context, s *stage) error {
-		for i := range 1 + s.rnd.IntN(3) {
+		for i := range 1 + s.rnd.IntN(mostLosses) {
 			if i > 0 {
 				s.pause(ctx, 0, 200*time.Millisecond)
 			}

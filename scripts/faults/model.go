@@ -22,6 +22,9 @@ type lock struct {
 	held        []lease
 }
 
+// mostLosses is how often a fault may have data lost, one after the other: see commands.
+const mostLosses = 3
+
 // forget is an operation of the model's own: a fault that may lose what Redis has answered.
 const forget = "forget"
 
@@ -116,8 +119,9 @@ func linear(acts []*act, windows []window) porcupine.CheckResult {
 	}
 	for i, w := range windows {
 		if w.loses {
-			add(-1-2*i, act{kind: forget, call: w.from, ret: w.to}, w.to)
-			add(-2-2*i, act{kind: forget, call: w.from, ret: w.to}, w.to)
+			for k := range mostLosses {
+				add(-1-mostLosses*i-k, act{kind: forget, call: w.from, ret: w.to}, w.to)
+			}
 		}
 	}
 	return porcupine.CheckOperationsTimeout(lockModel, ops, 20*time.Second)
