@@ -124,6 +124,11 @@ func TestExcuses(t *testing.T) {
 	overtaking := func() *history {
 		return past(cycle(1, 10, 0, 0, 1*ms, 20*ms), cycle(3, 11, 4*ms, 5*ms, 21*ms, 30*ms), cycle(2, 12, 2*ms, 3*ms, 31*ms, 40*ms))
 	}
+	long := window{from: 6 * ms, to: 6*ms + leaseTime, hurt: map[int]bool{}}
+	second := func() *history { // request 4 is passed, behind request 2
+		return past(cycle(1, 10, 0, 0, 1*ms, 20*ms), cycle(2, 11, 2*ms, 3*ms, 21*ms, 30*ms), cycle(3, 12, 4*ms, 5*ms, 31*ms, 35*ms),
+			cycle(4, 13, 3*ms, 3500*time.Microsecond, 36*ms, 40*ms))
+	}
 	falling := func() *history { return past(cycle(1, 10, 0, 0, 1*ms, 2*ms), cycle(2, 9, 30*ms, 0, 31*ms, 40*ms)) }
 	for name, c := range map[string]struct {
 		history         *history
@@ -131,17 +136,19 @@ func TestExcuses(t *testing.T) {
 		wrong           bool
 		doubled, passed int
 	}{
-		"an overlap, data lost":                {overlap(), at(true), false, 1, 0},
-		"an overlap, nothing lost":             {overlap(), at(false, 0, 1, 2), true, 0, 0},
-		"an overlap, data lost, quarantine":    {overlap(), strict, true, 0, 0},
-		"an overlap, data lost, replicas":      {overlap(), kept, true, 0, 0},
-		"an overtaking, data lost, replicas":   {overtaking(), kept, false, 0, 1},
-		"an overtaking, data lost, quarantine": {overtaking(), strict, true, 0, 0},
-		"an overtaking, data lost":             {overtaking(), at(true), false, 0, 1},
-		"an overtaking, nothing lost":          {overtaking(), at(false), true, 0, 0},
-		"an overtaking, its node was hurt":     {overtaking(), at(false, 0), false, 0, 0},
-		"an overtaking, another node's hurt":   {overtaking(), at(false, 1), true, 0, 0},
-		"a falling token, data lost":           {falling(), at(true, 0, 1, 2), true, 0, 0},
+		"an overlap, data lost":                  {overlap(), at(true), false, 1, 0},
+		"an overlap, nothing lost":               {overlap(), at(false, 0, 1, 2), true, 0, 0},
+		"an overlap, data lost, quarantine":      {overlap(), strict, true, 0, 0},
+		"an overlap, data lost, replicas":        {overlap(), kept, true, 0, 0},
+		"an overtaking, data lost, replicas":     {overtaking(), kept, false, 0, 1},
+		"an overtaking, data lost, quarantine":   {overtaking(), strict, true, 0, 0},
+		"an overtaking, data lost":               {overtaking(), at(true), false, 0, 1},
+		"an overtaking, nothing lost":            {overtaking(), at(false), true, 0, 0},
+		"an overtaking, a lease without answers": {overtaking(), long, false, 0, 0},
+		"the second is passed, the same":         {second(), long, true, 0, 0},
+		"an overtaking, its node was hurt":       {overtaking(), at(false, 0), false, 0, 0},
+		"an overtaking, another node's hurt":     {overtaking(), at(false, 1), true, 0, 0},
+		"a falling token, data lost":             {falling(), at(true, 0, 1, 2), true, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.history.windows = []window{c.window}

@@ -180,7 +180,7 @@ func order(h *history, v *verdict, acts []*act) {
 			switch {
 			case !b.granted() || b.call <= a.queued:
 			case a.word == "granted" && b.token > a.token, a.word == "timeout" && b.ret >= a.ret:
-			case h.away(a.client, a.queued, b.ret):
+			case h.away(a.client, a.queued, b.ret), h.unseen(acts, a):
 			case h.forgotten(a.queued-relearn, b.ret):
 				v.passed++
 				v.lose(h, a.lock, a.call, max(a.ret, b.ret), "request %d passed request %d", b.request, a.request)
@@ -190,6 +190,23 @@ func order(h *history, v *verdict, acts []*act) {
 			}
 		}
 	}
+}
+
+// unseen tells whether a request may have been granted and never told of it: the first in line as a fault began that kept
+// answers back for longer than its lease. It had its turn, and stands in line anew.
+func (h *history) unseen(acts []*act, a *act) bool {
+	return slices.ContainsFunc(h.windows, func(w window) bool {
+		if a.queued > w.from || a.ret < w.from || w.to-w.from < a.lease {
+			return false
+		}
+		before := 0
+		for _, b := range acts {
+			if b != a && b.queued > 0 && b.queued < a.queued && b.ret > w.from && (!a.shared || !b.shared) {
+				before++
+			}
+		}
+		return before < a.limit
+	})
 }
 
 // stalls finds requests that waited although the lock was free.
