@@ -29,6 +29,8 @@ type stage struct {
 	rnd *rand.Rand
 	// hurt are the nodes that the others may take for gone meanwhile: their waiting requests are passed over.
 	hurt map[int]bool
+	// strikes is how often the fault struck, 0 for once.
+	strikes int
 }
 
 // pick is a random node, which is hurt.
@@ -160,7 +162,8 @@ func redisStop(ctx context.Context, s *stage) error {
 // commands are run one to three times, a moment apart.
 func commands(all ...[]string) func(ctx context.Context, s *stage) error {
 	return func(ctx context.Context, s *stage) error {
-		for i := range 1 + s.rnd.IntN(mostLosses) {
+		s.strikes = 1 + s.rnd.IntN(3)
+		for i := range s.strikes {
 			if i > 0 {
 				s.pause(ctx, 0, 200*time.Millisecond)
 			}

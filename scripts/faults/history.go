@@ -53,6 +53,8 @@ type window struct {
 	settle time.Duration
 	// loses is whether the fault may make Redis forget what it has answered.
 	loses bool
+	// strikes is how often it struck, where that was more than once; 0 for once.
+	strikes int
 	// kept is whether that must not show in who holds a lock, strict whether it must not in the order either.
 	kept, strict bool
 	hurt         map[int]bool
@@ -120,6 +122,17 @@ func (h *history) forgotten(had, then time.Duration) bool {
 // forgottenGrant is the same for a grant.
 func (h *history) forgottenGrant(had, then time.Duration) bool {
 	return slices.ContainsFunc(h.windows, func(w window) bool { return !w.kept && w.lost(had, then) })
+}
+
+// losses is how often the fault may make Redis forget something, one time after the other.
+func (w *window) losses() int {
+	switch {
+	case !w.loses:
+		return 0
+	case w.strikes > 0:
+		return w.strikes
+	}
+	return 2 // a master that is being replaced may lose more until it has heard of it
 }
 
 func (w *window) lost(had, then time.Duration) bool { return w.loses && had <= w.to && then >= w.from }

@@ -22,9 +22,6 @@ type lock struct {
 	held        []lease
 }
 
-// mostLosses is how often a fault may have data lost, one after the other: see commands.
-const mostLosses = 3
-
 // forget is an operation of the model's own: a fault that may lose what Redis has answered.
 const forget = "forget"
 
@@ -117,12 +114,12 @@ func linear(acts []*act, windows []window) porcupine.CheckResult {
 			add(a.request, late, math.MaxInt64)
 		}
 	}
-	for i, w := range windows {
-		if w.loses {
-			for k := range mostLosses {
-				add(-1-mostLosses*i-k, act{kind: forget, call: w.from, ret: w.to}, w.to)
-			}
+	client := 0
+	for _, w := range windows {
+		for range w.losses() {
+			client--
+			add(client, act{kind: forget, call: w.from, ret: w.to}, w.to)
 		}
 	}
-	return porcupine.CheckOperationsTimeout(lockModel, ops, 20*time.Second)
+	return porcupine.CheckOperationsTimeout(lockModel, ops, time.Minute)
 }

@@ -35,7 +35,7 @@ func play(ctx context.Context, r *rig, f *fault, seed uint64, round int) (*histo
 	s := &stage{rig: r, rnd: rnd, hurt: map[int]bool{}}
 	w := window{from: c.now(), settle: f.settle, loses: f.loses, kept: f.kept, strict: f.strict, hurt: s.hurt}
 	err := f.strike(ctx, s)
-	w.to = c.now()
+	w.to, w.strikes = c.now(), s.strikes
 	c.struck(w)
 	if err == nil {
 		if slow := until(ctx, patience, "every lock is granted again", func() bool { return c.recovered(w.to) }); slow != nil && ctx.Err() == nil {
