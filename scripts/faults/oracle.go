@@ -180,7 +180,7 @@ func order(h *history, v *verdict, acts []*act) {
 			switch {
 			case !b.granted() || b.call <= a.queued:
 			case a.word == "granted" && b.token > a.token, a.word == "timeout" && b.ret >= a.ret:
-			case h.away(a.client, a.queued, b.ret), h.unseen(acts, a):
+			case h.away(a.client, a.queued, b.ret), h.unseen(acts, a), h.together(a, b):
 			case h.forgotten(a.queued-relearn, b.ret):
 				v.passed++
 				v.lose(h, a.lock, a.call, max(a.ret, b.ret), "request %d passed request %d", b.request, a.request)
@@ -206,6 +206,17 @@ func (h *history) unseen(acts []*act, a *act) bool {
 			}
 		}
 		return before < a.limit
+	})
+}
+
+// together tells whether two requests that a lock has room for at once may have been granted it together as data were lost: the
+// one that its own node served was told of its grant, the other's was forgotten before its node could claim it.
+func (h *history) together(a, b *act) bool {
+	if a.limit == 1 && (!a.shared || !b.shared) {
+		return false
+	}
+	return slices.ContainsFunc(h.windows, func(w window) bool {
+		return w.loses && a.queued <= w.to && a.ret >= w.from && b.ret >= w.from && b.ret <= w.to+onItsWay && b.queued <= w.to
 	})
 }
 
