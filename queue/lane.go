@@ -18,6 +18,8 @@ type lane struct {
 	// runs are the scripts about to run, cmds the same as commands.
 	runs []run
 	cmds rueidis.Commands
+	// took is how long the last answers took.
+	took time.Duration
 }
 
 // run is one run of a script: of calls.lua for several jobs, of any other for one.
@@ -51,7 +53,10 @@ func (a *lane) run() {
 
 // send makes the calls and tells what came of them.
 func (a *lane) send(jobs []job) {
-	if jobs = a.fresh(jobs); len(jobs) == 0 {
+	if a.took >= a.s.opts.patience() {
+		jobs, a.took = a.fresh(jobs), 0
+	}
+	if len(jobs) == 0 {
 		return
 	}
 	a.pack(jobs)
@@ -65,6 +70,7 @@ func (a *lane) send(jobs []job) {
 	}
 	begin := time.Now()
 	results, unkept := a.s.confirmed(a.c, a.cmds)
+	a.took = time.Since(begin)
 	for i := range a.runs {
 		r := &a.runs[i]
 		if isNoScript(results[i].Error()) {
@@ -81,8 +87,8 @@ func (a *lane) send(jobs []job) {
 	clear(a.runs)
 }
 
-// fresh leaves out the calls that stood behind others for so long that Redis must have been away: what is asked of it when
-// it is back goes by what all nodes know then.
+// fresh leaves out the calls that stood behind others while Redis was away: what is asked of it when it is back goes by what
+// all nodes know then.
 func (a *lane) fresh(jobs []job) []job {
 	now, longest := time.Now(), a.s.opts.patience()
 	return slices.DeleteFunc(jobs, func(j job) bool {

@@ -273,7 +273,8 @@ class Event:
     """Something that happened to a lock.
 
     ``kind`` is granted, released, expired, renewed, force_released, queued, dequeued or deadlock; quarantine, which is
-    about no lock, for those who name it; or gap, where some may have been missed: read the state anew. Whose: the former holder's for expired and force_released.
+    about no lock, for those who name it; or gap, where some may have been missed: read the state anew. Whose: the
+    former holder's for expired and force_released.
     """
 
     kind: str
