@@ -292,6 +292,7 @@ def test_a_lease_ends_with_what_the_service_told() -> None:
     core = SimpleNamespace(
         link=SimpleNamespace(clock=clock),
         loop=SimpleNamespace(call_later=lambda *_: handle),
+        lapse=lambda *_: None,
         held={},
         post=lambda f: f(),
     )
