@@ -47,7 +47,7 @@ type Client struct {
 	// lapsed are the locks that were lost, until their leases have surely ended, tidied when those that had were taken out.
 	lapsed map[string]time.Time
 	tidied time.Time
-	subs         map[*subscriber]struct{}
+	subs   map[*subscriber]struct{}
 	// loose counts what Close waits for: releases, and calls that nobody else waits for. calm is closed when there are none.
 	loose int
 	calm  chan struct{}

@@ -139,7 +139,7 @@ class WaitingTest {
     void whoLostALockMayAskForItAgainAtOnce() throws Exception {
         String name = Service.name();
         try (DistributedLockClient c = Service.client()) {
-            DistributedLock late = c.acquire(name, 2);
+            DistributedLock late = c.acquire(name, 5);
             while (late.isHeld()) {
                 LockSupport.parkNanos(1_000_000);
             }
